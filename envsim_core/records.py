@@ -1,0 +1,214 @@
+"""Records: every JSONL row that one room hands to the next, and the only code that reads or writes them."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from envsim_core.errors import BadFile
+
+JsonObject = dict[str, Any]
+Row = TypeVar("Row", bound="Record")
+
+
+class Record(BaseModel):
+    """A frozen row: unknown and missing fields are errors, so that a row of another version is noticed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
+
+
+class Tool(Record):
+    """One tool of an environment as an OpenAI function schema (name, description, JSON Schema of its parameters)."""
+
+    name: str
+    description: str
+    parameters: JsonObject
+
+
+class Scenario(Record):
+    """One starting point: the keys of `init_config` are set as attributes of a fresh instance."""
+
+    task_id: str
+    init_config: JsonObject
+    task: str = ""
+
+
+class Environment(Record):
+    """An environment: a plain Python class whose state is `vars(instance)` and whose tools are methods."""
+
+    env_id: str
+    domain: str
+    summary: str
+    class_name: str
+    code: str
+    code_hash: str
+    tools: list[Tool]
+    scenarios: list[Scenario]
+
+
+class Action(Record):
+    """A tool call."""
+
+    name: str
+    arguments: JsonObject
+
+
+class Transition(Record):
+    """One executed tool call, or the reason why it could not be executed (`status` other than `ok`)."""
+
+    transition_id: str
+    env_id: str
+    code_hash: str
+    task_id: str
+    step: int
+    action: Action
+    status: Literal["ok", "raised", "timeout", "memory", "crashed", "unserialisable"]
+    reason: str = ""
+    observation: str | None
+    state_before: JsonObject
+    state_after: JsonObject | None
+
+
+class Sample(Record):
+    """One question of a benchmark with its truth: the fields that the scorer reads, and the stratum it was drawn for."""
+
+    sample_id: str
+    env_id: str
+    domain: str = ""
+    task_id: str
+    step: int
+    stratum: str
+    change_count: int
+    code_hash: str
+    action: Action
+    observation: str
+    state_before: JsonObject
+    state_after: JsonObject
+    volatile: list[list[str | int]] = Field(default_factory=list)
+
+
+class Message(Record):
+    """One chat message."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class Request(Record):
+    """The rendered prompt of one sample. `prompt_hash` is the SHA-256 of the canonical messages."""
+
+    sample_id: str
+    prompt_hash: str
+    messages: list[Message]
+
+
+class Usage(Record):
+    """Tokens as the server counted them."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+class Completion(Record):
+    """One answer. `completion` is null when infrastructure failed (then `reason` says why), "" when filtered."""
+
+    sample_id: str
+    model: str
+    key: str
+    completion: str | None
+    finish_reason: str = ""
+    reason: str = ""
+    usage: Usage = Usage()
+
+
+def canonical_json(value: Any) -> str:
+    """The one spelling of a value that hashes are made of: sorted keys, no white space, ASCII only."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+def content_hash(value: Any) -> str:
+    """SHA-256 of a text, or of the canonical JSON of any other value, as hex digits."""
+    text = value if isinstance(value, str) else canonical_json(value)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def open_text(path: Path) -> Any:
+    """A text handle for reading `path`, decompressed if its name ends in `.gz`.
+
+    Raises BadFile when the file is not there or cannot be opened.
+    """
+    try:
+        if path.suffix == ".gz":
+            return gzip.open(path, "rt", encoding="utf-8")
+        return open(path, encoding="utf-8")
+    except OSError as error:
+        raise BadFile(path, None, None, f"cannot be read: {error.strerror or error}") from error
+
+
+def read_rows(path: Path, record: type[Row]) -> Iterator[Row]:
+    """Read the rows of a JSONL file one by one.
+
+    Raises BadFile naming file, line and field at the first row that is not a `record`.
+    """
+    with open_text(path) as handle:
+        number = 0
+        try:
+            for number, line in enumerate(handle, 1):
+                if line.strip():
+                    yield record.model_validate(json.loads(line))
+        except ValidationError as error:
+            raise BadFile(path, number, _field(error), error.errors()[0]["msg"]) from None
+        except json.JSONDecodeError as error:
+            raise BadFile(path, number, None, f"not JSON: {error.msg} (column {error.colno})") from None
+        except (UnicodeDecodeError, EOFError, gzip.BadGzipFile) as error:
+            raise BadFile(path, number + 1, None, f"cannot be decoded: {error}") from None
+
+
+def dump_row(row: Record) -> str:
+    """One JSONL line without its newline. json.dumps, because states may hold lone surrogates, NaN and big integers."""
+    return json.dumps(row.model_dump(), ensure_ascii=True, separators=(",", ":"))
+
+
+@contextlib.contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """A temporary name beside `path` that is renamed to it when the block ends well and removed when it does not."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_rows(path: Path, rows: Iterable[Record]) -> int:
+    """Write rows as JSONL, whole or not at all, and return how many there were."""
+    count = 0
+    with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8", newline="\n") as handle:
+        for row in rows:
+            handle.write(dump_row(row) + "\n")
+            count += 1
+    return count
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file, whole or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write an indented JSON file with a trailing newline, whole or not at all."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def _field(error: ValidationError) -> str:
+    return ".".join(str(part) for part in error.errors()[0]["loc"]) or "row"

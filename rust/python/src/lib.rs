@@ -1,0 +1,144 @@
+//! The thin binding: arguments in, frozen objects out, the interpreter released in between.
+
+mod classes;
+mod convert;
+mod errors;
+
+use classes::{Change, Mismatch, MissingType, Prediction, Verdict, missing};
+use convert::{Bytes, Source, from_python, in_form};
+use envsim_scorer as scorer;
+use envsim_scorer::{Sample, Value};
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyList, PyString};
+
+#[pyfunction]
+fn diff(py: Python<'_>, before: &Bound<'_, PyAny>, after: &Bound<'_, PyAny>) -> PyResult<Vec<Change>> {
+    let (before, after) = (Source::of(before)?, Source::of(after)?);
+    let (before, after) = (before.state(py)?, after.state(py)?);
+    Ok(scorer::diff(&before, &after).into_iter().map(|change| Change(change.into_owned())).collect())
+}
+
+#[pyfunction]
+fn apply<'py>(
+    py: Python<'py>,
+    state: &Bound<'py, PyAny>,
+    operations: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let source = Source::of(state)?;
+    let state = source.state(py)?;
+    let operations = match operations.cast::<PyList>() {
+        Ok(list) => Source::Value(Value::Array(list.iter().map(|item| read_operation(&item)).collect::<PyResult<_>>()?)),
+        Err(_) => Source::of(operations)?,
+    };
+    let operations = operations.value().map_err(|why| errors::invalid_state(py, &why))?;
+    let Value::Array(operations) = &*operations else {
+        return Err(PyTypeError::new_err("operations are a list (or its JSON)"));
+    };
+    match scorer::apply(&state, operations) {
+        Ok(after) => in_form(py, &after, source.form()),
+        Err(error) => Err(errors::inapplicable(py, error.index, &error.reason)),
+    }
+}
+
+fn read_operation(operation: &Bound<'_, PyAny>) -> PyResult<Value<'static>> {
+    match operation.cast::<Change>() {
+        Ok(change) => Ok(change.get().0.to_operation()),
+        Err(_) => from_python(operation),
+    }
+}
+
+#[pyfunction]
+fn extract(py: Python<'_>, text: &Bound<'_, PyString>) -> PyResult<Prediction> {
+    let text = Bytes::of_str(text)?;
+    let read = scorer::with_prediction(text.as_ref(), |prediction| {
+        prediction.map(|prediction| Prediction {
+            feedback: prediction.feedback().cloned().map(Value::into_owned),
+            config_changes: scorer::operations_of(prediction.config_changes())
+                .unwrap_or_default()
+                .iter()
+                .map(|operation| operation.clone().into_owned())
+                .collect(),
+            strategy: prediction.strategy,
+        })
+    });
+    read.map_err(|error| errors::unparsed(py, error.0.as_str()))
+}
+
+#[pyfunction]
+fn fingerprint(py: Python<'_>, state: &Bound<'_, PyAny>) -> PyResult<String> {
+    let source = Source::of(state)?;
+    let state = source.state(py)?;
+    Ok(scorer::fingerprint(&state))
+}
+
+/// A completion: a `str`, or None where infrastructure failed.
+fn read_completion(completion: &Bound<'_, PyAny>) -> PyResult<Option<Bytes>> {
+    if completion.is_none() {
+        return Ok(None);
+    }
+    match completion.cast::<PyString>() {
+        Ok(text) => Bytes::of_str(text).map(Some),
+        Err(_) => {
+            let name = completion.get_type().name()?;
+            Err(PyTypeError::new_err(format!("a completion is a str, or None where no answer came; not {name}")))
+        }
+    }
+}
+
+fn score_one(sample: &Source, completion: Option<&Bytes>) -> Result<Verdict, String> {
+    let value = sample.value()?;
+    let sample = Sample::read(&value).map_err(|error| error.to_string())?;
+    Ok(Verdict(scorer::score(&sample, completion.map(AsRef::as_ref))))
+}
+
+#[pyfunction]
+fn score(py: Python<'_>, sample: &Bound<'_, PyAny>, completion: &Bound<'_, PyAny>) -> PyResult<Verdict> {
+    let (sample, completion) = (Source::of(sample)?, read_completion(completion)?);
+    py.detach(|| score_one(&sample, completion.as_ref())).map_err(|why| errors::invalid_sample(py, None, &why))
+}
+
+#[pyfunction]
+#[pyo3(signature = (samples, completions, threads=None))]
+fn score_batch(
+    py: Python<'_>,
+    samples: &Bound<'_, PyAny>,
+    completions: &Bound<'_, PyAny>,
+    threads: Option<usize>,
+) -> PyResult<Vec<Verdict>> {
+    let samples = samples.try_iter()?.map(|sample| Source::of(&sample?)).collect::<PyResult<Vec<_>>>()?;
+    let completions = completions.try_iter()?.map(|text| read_completion(&text?)).collect::<PyResult<Vec<_>>>()?;
+    if samples.len() != completions.len() {
+        let (samples, completions) = (samples.len(), completions.len());
+        return Err(PyValueError::new_err(format!("{samples} samples but {completions} completions")));
+    }
+    let pairs: Vec<_> = samples.iter().zip(&completions).collect();
+    let verdicts = py.detach(|| {
+        scorer::in_parallel(&pairs, threads.unwrap_or(0), |(sample, completion)| score_one(sample, completion.as_ref()))
+    });
+    let named = verdicts.into_iter().enumerate();
+    named.map(|(i, verdict)| verdict.map_err(|why| errors::invalid_sample(py, Some(i), &why))).collect()
+}
+
+#[pymodule]
+fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    let py = module.py();
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add("MAX_DEPTH", scorer::limits::MAX_DEPTH)?;
+    module.add("MAX_INTEGER_DIGITS", scorer::limits::MAX_INTEGER_DIGITS)?;
+    module.add("MAX_PATH_SEGMENTS", scorer::limits::MAX_PATH_SEGMENTS)?;
+    module.add("MAX_COPIED_NODES", scorer::limits::MAX_COPIED_NODES)?;
+    module.add("MISSING", missing(py)?)?;
+    module.add_class::<MissingType>()?;
+    module.add_class::<Change>()?;
+    module.add_class::<Prediction>()?;
+    module.add_class::<Mismatch>()?;
+    module.add_class::<Verdict>()?;
+    module.add_function(wrap_pyfunction!(diff, module)?)?;
+    module.add_function(wrap_pyfunction!(apply, module)?)?;
+    module.add_function(wrap_pyfunction!(extract, module)?)?;
+    module.add_function(wrap_pyfunction!(fingerprint, module)?)?;
+    module.add_function(wrap_pyfunction!(score, module)?)?;
+    module.add_function(wrap_pyfunction!(score_batch, module)?)?;
+    Ok(())
+}

@@ -1,0 +1,254 @@
+//! Applying operations in order, exactly or not at all.
+
+use crate::limits::{MAX_COPIED_NODES, MAX_DEPTH};
+use crate::node::{Node, Segment, View, follow};
+use crate::operation::{Kind, Operation};
+use crate::value::{Text, Value};
+
+/// An operation that cannot be applied: its place in the list, and why.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("operation {index}: {reason}")]
+pub struct Inapplicable {
+    /// Place in the list, from 0.
+    pub index: usize,
+    /// The reason, as a phrase.
+    pub reason: String,
+}
+
+/// The state after a list of operations, and whether a text path that added a key could have been split otherwise.
+pub(crate) struct Applied<'a> {
+    pub(crate) state: Node<'a>,
+    pub(crate) ambiguous_path: bool,
+}
+
+/// Apply operations (objects as a prediction holds them, or changes as [`crate::diff`] gives them) to a state.
+///
+/// Law: `apply(before, diff(before, after)) == after`.
+pub fn apply<'a>(state: &'a Value<'a>, operations: &'a [Value<'a>]) -> Result<Value<'a>, Inapplicable> {
+    run(state, operations).map(|applied| applied.state.view().to_value())
+}
+
+/// As [`apply`], with the result left as edits on top of `state`.
+pub(crate) fn run<'a>(state: &'a Value<'a>, operations: &'a [Value<'a>]) -> Result<Applied<'a>, Inapplicable> {
+    let mut editor = Editor { root: Node::Base(state), copied: 0, ambiguous_path: false };
+    for (index, operation) in operations.iter().enumerate() {
+        editor.apply(operation).map_err(|reason| Inapplicable { index, reason })?;
+    }
+    Ok(Applied { state: editor.root, ambiguous_path: editor.ambiguous_path })
+}
+
+/// What setting a value does at an array.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Insert,
+    Overwrite,
+}
+
+struct Editor<'a> {
+    root: Node<'a>,
+    copied: usize,
+    ambiguous_path: bool,
+}
+
+type Done = Result<(), String>;
+
+impl<'a> Editor<'a> {
+    fn apply(&mut self, operation: &'a Value<'a>) -> Done {
+        let operation = Operation::read(operation)?;
+        let path = operation.path(self.root.view())?;
+        let segments = path.segments;
+        match operation.kind {
+            Kind::Add | Kind::Modify => {
+                let mode = if operation.kind == Kind::Add { Mode::Insert } else { Mode::Overwrite };
+                let value = operation.value()?;
+                check_depth(&segments, value.measure().1)?;
+                let added_a_key = self.set(&segments, Node::Base(value), mode, true)?;
+                self.ambiguous_path |= added_a_key && path.ambiguous;
+                Ok(())
+            }
+            Kind::RfcAdd => {
+                let value = operation.value()?;
+                check_depth(&segments, value.measure().1)?;
+                let added_a_key = self.set(&segments, Node::Base(value), Mode::Insert, false)?;
+                self.ambiguous_path |= added_a_key && path.ambiguous;
+                Ok(())
+            }
+            Kind::RfcReplace => {
+                let value = operation.value()?;
+                self.get(&segments)?;
+                check_depth(&segments, value.measure().1)?;
+                self.set(&segments, Node::Base(value), Mode::Overwrite, false).map(|_| ())
+            }
+            Kind::Delete | Kind::RfcRemove => self.delete(&segments).map(|_| ()),
+            Kind::RfcTest => {
+                let value = operation.value()?;
+                let equal = self.get(&segments)?.equals(View::Value(value));
+                if equal { Ok(()) } else { Err("the test failed".to_owned()) }
+            }
+            Kind::RfcMove | Kind::RfcCopy => {
+                let source = operation.source(self.root.view())?.segments;
+                let added_a_key = self.transfer(&source, &segments, operation.kind == Kind::RfcMove)?;
+                self.ambiguous_path |= added_a_key && path.ambiguous;
+                Ok(())
+            }
+        }
+    }
+
+    fn get(&self, path: &[Segment]) -> Result<View<'_, 'a>, String> {
+        follow(self.root.view(), path).ok_or_else(|| "the path leads nowhere".to_owned())
+    }
+
+    fn transfer(&mut self, source: &[Segment<'a>], target: &[Segment<'a>], is_move: bool) -> Result<bool, String> {
+        let (nodes, depth) = self.get(source)?.measure();
+        if is_move && source == target {
+            return Ok(false);
+        }
+        if is_move && target.starts_with(source) {
+            return Err("a move into its own child".to_owned());
+        }
+        if target.is_empty() {
+            return Err("only add and modify can replace the whole state".to_owned());
+        }
+        check_depth(target, depth)?;
+        self.copied += nodes;
+        if self.copied > MAX_COPIED_NODES {
+            return Err(format!("copy and move touch more than {MAX_COPIED_NODES} values"));
+        }
+        let node = if is_move { self.delete(source)? } else { self.copy_of(source)? };
+        self.set(target, node, Mode::Insert, false)
+    }
+
+    /// A second node for the value at a path; what nobody has edited is borrowed from where it came from.
+    fn copy_of(&self, path: &[Segment]) -> Result<Node<'a>, String> {
+        let nowhere = || "the path leads nowhere".to_owned();
+        let mut node = &self.root;
+        for (depth, segment) in path.iter().enumerate() {
+            node = match node {
+                Node::Base(value) => return base_at(value, &path[depth..]).map(Node::Base).ok_or_else(nowhere),
+                Node::Object(edit) => match edit.edits.get(&*segment.text) {
+                    Some(slot) => slot.as_ref().ok_or_else(nowhere)?,
+                    None => {
+                        let value = edit.base.and_then(|base| base.get(&segment.text)).ok_or_else(nowhere)?;
+                        return base_at(value, &path[depth + 1..]).map(Node::Base).ok_or_else(nowhere);
+                    }
+                },
+                Node::Array(edit) => segment.index().and_then(|index| edit.get(index)).ok_or_else(nowhere)?,
+            };
+        }
+        Ok(node.clone())
+    }
+
+    /// Set the value at a path; the answer is whether a key was added to an object.
+    fn set(&mut self, path: &[Segment<'a>], node: Node<'a>, mode: Mode, create: bool) -> Result<bool, String> {
+        let Some((last, parents)) = path.split_last() else {
+            return match node.view().shape() {
+                crate::node::Shape::Object(_) => {
+                    self.root = node;
+                    Ok(false)
+                }
+                _ => Err("only an object can replace the whole state".to_owned()),
+            };
+        };
+        let (parent, created) = self.parent_mut(path, parents.len(), create)?;
+        let kind = parent.view().kind();
+        if let Some(object) = parent.object_mut() {
+            let key: Text<'a> = last.text.clone();
+            let old = object.edits.insert(key, Some(node));
+            let was_there = match old {
+                Some(slot) => slot.is_some(),
+                None => object.base.is_some_and(|base| base.get(&last.text).is_some()),
+            };
+            return Ok(created || !was_there);
+        }
+        let Some(array) = parent.array_mut() else { return Err(through(kind, last)) };
+        let index = match (&*last.text, mode) {
+            (b"-", Mode::Insert) => array.len(),
+            _ => last.index().ok_or_else(|| no_index(last))?,
+        };
+        match mode {
+            Mode::Insert if index <= array.len() => array.insert(index, node),
+            Mode::Overwrite if index < array.len() => match array.get_mut(index) {
+                Some(slot) => *slot = node,
+                None => return Err(past_the_end(last, array.len())),
+            },
+            _ => return Err(past_the_end(last, array.len())),
+        }
+        Ok(created)
+    }
+
+    /// Take out the value at a path.
+    fn delete(&mut self, path: &[Segment<'a>]) -> Result<Node<'a>, String> {
+        let Some((last, parents)) = path.split_last() else { return Err("the whole state cannot be deleted".to_owned()) };
+        let (parent, _) = self.parent_mut(path, parents.len(), false)?;
+        let kind = parent.view().kind();
+        if let Some(object) = parent.object_mut() {
+            let base = object.base.and_then(|base| base.get(&last.text));
+            let edited = match base {
+                Some(_) => object.edits.insert(last.text.clone(), None),
+                None => object.edits.remove(&*last.text),
+            };
+            let removed = edited.unwrap_or_else(|| base.map(Node::Base));
+            return removed.ok_or_else(|| format!("there is no {} to delete", last.quoted()));
+        }
+        let Some(array) = parent.array_mut() else { return Err(through(kind, last)) };
+        let index = last.index().ok_or_else(|| no_index(last))?;
+        if index >= array.len() {
+            return Err(past_the_end(last, array.len()));
+        }
+        Ok(array.remove(index))
+    }
+
+    /// The container that holds the segment `path[depth]`, ready to be edited, and whether parents were created.
+    fn parent_mut(&mut self, path: &[Segment<'a>], depth: usize, create: bool) -> Result<(&mut Node<'a>, bool), String> {
+        let mut node = &mut self.root;
+        let mut created = false;
+        for (i, segment) in path[..depth].iter().enumerate() {
+            let kind = node.view().kind();
+            if node.view().is_object() {
+                let Some(object) = node.object_mut() else { return Err(through(kind, segment)) };
+                let base = object.base.and_then(|base| base.get(&segment.text));
+                let slot = object.edits.entry(segment.text.clone()).or_insert_with(|| base.map(Node::Base));
+                if slot.is_none() {
+                    if !create {
+                        return Err(format!("there is no {}", segment.quoted()));
+                    }
+                    if path[i + 1].is_index {
+                        return Err(format!("there is no array {} to hold an index", segment.quoted()));
+                    }
+                    created = true;
+                }
+                node = slot.get_or_insert_with(Node::empty_object);
+            } else {
+                let Some(array) = node.array_mut() else { return Err(through(kind, segment)) };
+                let length = array.len();
+                let index = segment.index().ok_or_else(|| no_index(segment))?;
+                node = array.get_mut(index).ok_or_else(|| past_the_end(segment, length))?;
+            }
+        }
+        Ok((node, created))
+    }
+}
+
+fn base_at<'a>(value: &'a Value<'a>, path: &[Segment]) -> Option<&'a Value<'a>> {
+    path.iter().try_fold(value, |value, segment| match value {
+        Value::Object(object) => object.get(&segment.text),
+        Value::Array(items) => items.get(segment.index()?),
+        _ => None,
+    })
+}
+
+fn check_depth(path: &[Segment], depth: usize) -> Done {
+    if path.len() + depth > MAX_DEPTH { Err(format!("the state would be nested deeper than {MAX_DEPTH}")) } else { Ok(()) }
+}
+
+fn through(kind: &str, segment: &Segment) -> String {
+    format!("the path goes through {kind} at {}", segment.quoted())
+}
+
+fn no_index(segment: &Segment) -> String {
+    format!("{} is no index of an array", segment.quoted())
+}
+
+fn past_the_end(segment: &Segment, length: usize) -> String {
+    format!("index {} is past the end of an array of {length}", segment.quoted())
+}

@@ -1,0 +1,325 @@
+//! Reading a completion: which object in a model's answer is the prediction.
+
+use crate::object::Object;
+use crate::operation::operations_of;
+use crate::reader::{Syntax, Unreadable, read_prefix, read_value};
+use crate::text::strip;
+use crate::value::Value;
+use hashbrown::HashMap;
+use memchr::memmem;
+use std::borrow::Cow;
+
+/// How a prediction was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Strategy {
+    /// The whole text is the prediction, as JSON.
+    WholeJson,
+    /// Inside a fenced block or in the bare text, read in one of the four ways.
+    Found {
+        /// Whether it stands in a fenced block.
+        fenced: bool,
+        /// How it was read: one of the loose syntaxes.
+        syntax: Syntax,
+    },
+}
+
+impl Strategy {
+    /// Every strategy, in the order in which they are tried.
+    pub const ALL: [Self; 9] = [
+        Self::WholeJson,
+        Self::Found { fenced: true, syntax: Syntax::LooseJson },
+        Self::Found { fenced: true, syntax: Syntax::LooseLiteral },
+        Self::Found { fenced: true, syntax: Syntax::JsonCommas },
+        Self::Found { fenced: true, syntax: Syntax::LiteralCommas },
+        Self::Found { fenced: false, syntax: Syntax::LooseJson },
+        Self::Found { fenced: false, syntax: Syntax::LooseLiteral },
+        Self::Found { fenced: false, syntax: Syntax::JsonCommas },
+        Self::Found { fenced: false, syntax: Syntax::LiteralCommas },
+    ];
+
+    /// The name in a verdict.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::WholeJson => "whole_json",
+            Self::Found { fenced: true, syntax } => match syntax {
+                Syntax::Json | Syntax::LooseJson => "fenced_json",
+                Syntax::Literal | Syntax::LooseLiteral => "fenced_literal",
+                Syntax::JsonCommas => "fenced_json_commas",
+                Syntax::LiteralCommas => "fenced_literal_commas",
+            },
+            Self::Found { fenced: false, syntax } => match syntax {
+                Syntax::Json | Syntax::LooseJson => "bare_json",
+                Syntax::Literal | Syntax::LooseLiteral => "bare_literal",
+                Syntax::JsonCommas => "bare_json_commas",
+                Syntax::LiteralCommas => "bare_literal_commas",
+            },
+        }
+    }
+}
+
+/// What a completion predicts. `config_changes` is absent, null or a list.
+#[derive(Clone, Debug)]
+pub struct Prediction<'a> {
+    object: Object<'a>,
+    /// The way in which it was found.
+    pub strategy: Strategy,
+}
+
+impl<'a> Prediction<'a> {
+    /// The predicted observation, if there is one.
+    pub fn feedback(&self) -> Option<&Value<'a>> {
+        self.object.get(b"feedback")
+    }
+
+    /// The predicted operations as they were written.
+    pub fn config_changes(&self) -> Option<&Value<'a>> {
+        self.object.get(b"config_changes")
+    }
+}
+
+/// Why nothing could be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum UnparsedReason {
+    /// There is no object with one of the two keys.
+    NoCandidate,
+    /// An answer begins and is never closed.
+    Truncated,
+    /// `config_changes` is something else than a list.
+    ChangesNotAList,
+}
+
+impl UnparsedReason {
+    /// The reason as a word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NoCandidate => "no_candidate",
+            Self::Truncated => "truncated",
+            Self::ChangesNotAList => "changes_not_a_list",
+        }
+    }
+}
+
+/// A completion without a readable prediction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the completion holds no readable prediction: {}", .0.as_str())]
+pub struct Unparsed(pub UnparsedReason);
+
+/// Read the prediction in a completion (generalised UTF-8) and hand it to `then`; time and memory are linear in the text.
+pub fn with_prediction<R>(completion: &[u8], then: impl FnOnce(Result<&Prediction<'_>, Unparsed>) -> R) -> R {
+    let text = completion.strip_prefix("\u{feff}".as_bytes()).unwrap_or(completion);
+    if let Some(object) = whole(text) {
+        return then(check(Found { object, strategy: Strategy::WholeJson }).as_ref().map_err(|error| *error));
+    }
+    let answer = without_reasoning(text);
+    then(scan(&answer).and_then(check).as_ref().map_err(|error| *error))
+}
+
+struct Found<'a> {
+    object: Object<'a>,
+    strategy: Strategy,
+}
+
+fn check(found: Found<'_>) -> Result<Prediction<'_>, Unparsed> {
+    match operations_of(found.object.get(b"config_changes")) {
+        Some(_) => Ok(Prediction { object: found.object, strategy: found.strategy }),
+        None => Err(Unparsed(UnparsedReason::ChangesNotAList)),
+    }
+}
+
+fn is_candidate(object: &Object) -> bool {
+    object.get(b"feedback").is_some() || object.get(b"config_changes").is_some()
+}
+
+fn whole(text: &[u8]) -> Option<Object<'_>> {
+    let text = strip(text);
+    if text.first() != Some(&b'{') || text.last() != Some(&b'}') {
+        return None;
+    }
+    match read_value(text, Syntax::LooseJson) {
+        Ok(Value::Object(object)) if is_candidate(&object) => Some(object),
+        _ => None,
+    }
+}
+
+/// The four ways to read an object, in order.
+const SYNTAXES: [Syntax; 4] = [Syntax::LooseJson, Syntax::LooseLiteral, Syntax::JsonCommas, Syntax::LiteralCommas];
+
+/// The object that starts at `at`, read in the first way that works, and where it ends.
+fn read_object<'a>(text: &'a [u8], at: usize, unreadable: &mut Unreadable) -> Option<(Object<'a>, Syntax, usize)> {
+    SYNTAXES.into_iter().find_map(|syntax| match read_prefix(text, at, syntax, unreadable) {
+        Ok((Value::Object(object), end)) => Some((object, syntax, end)),
+        _ => None,
+    })
+}
+
+const OPEN: &[u8] = b"<think>";
+const CLOSE: &[u8] = b"</think>";
+
+/// The text without its reasoning. Tags inside a readable object are text.
+fn without_reasoning(text: &[u8]) -> Cow<'_, [u8]> {
+    if memmem::find(text, OPEN).is_none() && memmem::find(text, CLOSE).is_none() {
+        return Cow::Borrowed(text);
+    }
+    let mut kept: Vec<u8> = Vec::with_capacity(text.len());
+    // The first tag of a block that is not closed yet, as a place in `kept`, and the tags since then in `text`.
+    let mut open: Option<usize> = None;
+    let mut unreadable = Unreadable::default();
+    let (mut at, mut copied) = (0, 0);
+    let mut block_tags: Vec<(usize, usize)> = Vec::new();
+    while let Some(step) = memchr::memchr2(b'{', b'<', &text[at..]) {
+        at += step;
+        if text[at] == b'{' {
+            at = read_object(text, at, &mut unreadable).map_or(at + 1, |(_, _, end)| end);
+        } else if text[at..].starts_with(OPEN) {
+            if open.is_none() {
+                kept.extend_from_slice(&text[copied..at]);
+                copied = at;
+                open = Some(at);
+            }
+            block_tags.push((at, at + OPEN.len()));
+            at += OPEN.len();
+        } else if text[at..].starts_with(CLOSE) {
+            at += CLOSE.len();
+            if open.take().is_none() {
+                kept.clear();
+            }
+            block_tags.clear();
+            copied = at;
+        } else {
+            at += 1;
+        }
+    }
+    // A block that is never closed loses its tags only.
+    for (start, end) in block_tags {
+        kept.extend_from_slice(&text[copied..start]);
+        copied = end;
+    }
+    kept.extend_from_slice(&text[copied..]);
+    Cow::Owned(kept)
+}
+
+/// The last candidate in the text.
+fn scan(text: &[u8]) -> Result<Found<'_>, Unparsed> {
+    let mut last = None;
+    let mut truncated = false;
+    let mut unreadable = Unreadable::default();
+    let mut closed = Closed::default();
+    let mut fences = Fences::default();
+    let mut at = 0;
+    while let Some(step) = memchr::memchr(b'{', &text[at..]) {
+        at += step;
+        if let Some((object, syntax, end)) = read_object(text, at, &mut unreadable) {
+            let fenced = fences.open_at(text, at, end);
+            if let Some(object) = last_candidate(object) {
+                last = Some(Found { object, strategy: Strategy::Found { fenced, syntax } });
+            }
+            at = end;
+        } else if starts_with_key(&text[at + 1..]) && !closed.holds(text, at) {
+            truncated = true;
+            break;
+        } else {
+            at += 1;
+        }
+    }
+    let reason = if truncated { UnparsedReason::Truncated } else { UnparsedReason::NoCandidate };
+    last.ok_or(Unparsed(reason))
+}
+
+/// The object itself if it is a candidate, else the last of the outermost candidates inside.
+fn last_candidate(object: Object<'_>) -> Option<Object<'_>> {
+    if is_candidate(&object) {
+        return Some(object);
+    }
+    object.into_values().rev().find_map(last_candidate_in)
+}
+
+fn last_candidate_in(value: Value<'_>) -> Option<Object<'_>> {
+    match value {
+        Value::Object(object) => last_candidate(object),
+        Value::Array(items) => items.into_iter().rev().find_map(last_candidate_in),
+        _ => None,
+    }
+}
+
+/// Whether the first thing behind an opening brace is one of the two keys, in quotes.
+fn starts_with_key(inside: &[u8]) -> bool {
+    let inside = inside.trim_ascii_start();
+    let Some((quote @ (b'"' | b'\''), rest)) = inside.split_first() else { return false };
+    [&b"feedback"[..], b"config_changes"].iter().any(|key| rest.strip_prefix(*key).is_some_and(|r| r.first() == Some(quote)))
+}
+
+/// Which opening brackets are closed again, brackets counted outside quotes.
+///
+/// A JSON answer has double quotes only, so that an apostrophe in a broken one does not hide its closing brace.
+#[derive(Default)]
+struct Closed {
+    known: HashMap<usize, bool, foldhash::fast::RandomState>,
+}
+
+impl Closed {
+    fn holds(&mut self, text: &[u8], at: usize) -> bool {
+        if let Some(&known) = self.known.get(&at) {
+            return known;
+        }
+        let python = text[at + 1..].trim_ascii_start().first() == Some(&b'\'');
+        let mut stack = Vec::new();
+        let mut i = at;
+        while i < text.len() {
+            match text[i] {
+                quote if quote == b'"' || (python && quote == b'\'') => i = string_end(text, i),
+                b'{' | b'[' => stack.push(i),
+                b'}' | b']' => {
+                    if let Some(start) = stack.pop() {
+                        self.known.insert(start, true);
+                    }
+                    if stack.is_empty() {
+                        return true;
+                    }
+                }
+                _ => {}
+            }
+            i += 1;
+        }
+        for start in stack {
+            self.known.insert(start, false);
+        }
+        false
+    }
+}
+
+/// The place of the quote that closes the string opened at `start`, or the last byte of the text.
+fn string_end(text: &[u8], start: usize) -> usize {
+    let quote = text[start];
+    let mut at = start + 1;
+    while let Some(step) = text.get(at..).and_then(|rest| memchr::memchr2(quote, b'\\', rest)) {
+        at += step;
+        if text[at] == quote {
+            return at;
+        }
+        at += 2;
+    }
+    text.len() - 1
+}
+
+/// Fenced blocks: a line whose first non-blank characters are three backticks opens one, the next such line closes it.
+#[derive(Default)]
+struct Fences {
+    /// Up to here the lines have been looked at.
+    at: usize,
+    open: bool,
+}
+
+impl Fences {
+    /// Whether a block is open at `start`, where an object begins that ends at `end`. Lines inside objects do not count.
+    fn open_at(&mut self, text: &[u8], start: usize, end: usize) -> bool {
+        let gap = &text[self.at..start];
+        let is_line_start = self.at == 0 || text[self.at - 1] == b'\n';
+        let starts = memchr::memchr_iter(b'\n', gap).map(|newline| newline + 1);
+        for line in is_line_start.then_some(0).into_iter().chain(starts) {
+            let blank = gap[line..].iter().take_while(|b| matches!(b, b' ' | b'\t' | b'\r' | b'\x0b' | b'\x0c')).count();
+            self.open ^= gap[line + blank..].starts_with(b"```");
+        }
+        self.at = end;
+        self.open
+    }
+}

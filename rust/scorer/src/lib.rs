@@ -1,0 +1,38 @@
+//! The scoring core: values, Δ, answer reading and verdicts. Pure Rust, no Python, no I/O.
+//!
+//! The meaning of every word here is laid down in `docs/scoring-contract.md`.
+#![forbid(unsafe_code)]
+
+mod apply;
+mod batch;
+mod diff;
+mod extract;
+mod fingerprint;
+pub mod limits;
+mod literal;
+mod node;
+mod number;
+mod object;
+mod observation;
+mod operation;
+mod path;
+mod reader;
+mod sample;
+mod text;
+mod value;
+mod verdict;
+mod write;
+
+pub use apply::{Inapplicable, apply};
+pub use batch::in_parallel;
+pub use diff::{Change, ChangeKind, Path, diff};
+pub use extract::{Prediction, Strategy, Unparsed, UnparsedReason, with_prediction};
+pub use fingerprint::fingerprint;
+pub use object::Object;
+pub use operation::operations_of;
+pub use reader::{ReadError, Syntax, read_value};
+pub use sample::{BadSample, Sample};
+pub use text::{check_text, lossy};
+pub use value::{Text, Value};
+pub use verdict::{Failure, Metrics, Mismatch, Outcome, Verdict, score};
+pub use write::{to_json, write_json};

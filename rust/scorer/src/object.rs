@@ -1,0 +1,110 @@
+//! Objects: entries in the order of their first appearance, with a hash index once a scan would be slower.
+
+use crate::value::{Text, Value};
+use hashbrown::HashTable;
+use std::hash::BuildHasher;
+use std::sync::LazyLock;
+
+/// Up to this many entries a scan beats hashing.
+const SCANNED: usize = 8;
+
+// Seeded per process, so that no file can be made whose keys collide.
+static HASHER: LazyLock<foldhash::fast::RandomState> = LazyLock::new(foldhash::fast::RandomState::default);
+
+fn hash(key: &[u8]) -> u64 {
+    HASHER.hash_one(key)
+}
+
+/// A JSON object: unique keys in insertion order.
+#[derive(Clone, Debug, Default)]
+pub struct Object<'a> {
+    entries: Vec<(Text<'a>, Value<'a>)>,
+    index: Option<Box<HashTable<u32>>>,
+}
+
+impl<'a> Object<'a> {
+    /// The number of entries.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there is no entry.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The value of a key.
+    pub fn get(&self, key: &[u8]) -> Option<&Value<'a>> {
+        self.position(key).map(|at| &self.entries[at].1)
+    }
+
+    /// Set a key; one that was there keeps its place.
+    pub fn insert(&mut self, key: Text<'a>, value: Value<'a>) {
+        if let Some(at) = self.position(&key) {
+            self.entries[at].1 = value;
+            return;
+        }
+        let at = self.entries.len();
+        self.entries.push((key, value));
+        if let Some(index) = &mut self.index {
+            let entries = &self.entries;
+            index.insert_unique(hash(&entries[at].0), at as u32, |&i| hash(&entries[i as usize].0));
+        } else if at + 1 > SCANNED {
+            let mut index = HashTable::with_capacity(2 * (at + 1));
+            for i in 0..=at {
+                index.insert_unique(hash(&self.entries[i].0), i as u32, |&i| hash(&self.entries[i as usize].0));
+            }
+            self.index = Some(Box::new(index));
+        }
+    }
+
+    /// The entries in insertion order.
+    pub fn iter(&self) -> impl Iterator<Item = (&Text<'a>, &Value<'a>)> {
+        self.entries.iter().map(|(key, value)| (key, value))
+    }
+
+    pub(crate) fn into_values(self) -> impl DoubleEndedIterator<Item = Value<'a>> {
+        self.entries.into_iter().map(|(_, value)| value)
+    }
+
+    /// The entries in the order of their keys, by code point.
+    pub(crate) fn sorted(&self) -> Vec<&(Text<'a>, Value<'a>)> {
+        let mut entries: Vec<_> = self.entries.iter().collect();
+        entries.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        entries
+    }
+
+    pub(crate) fn into_owned(self) -> Object<'static> {
+        let own = |(key, value): (Text<'a>, Value<'a>)| (Text::Owned(key.into_owned()), value.into_owned());
+        Object { entries: self.entries.into_iter().map(own).collect(), index: self.index }
+    }
+
+    fn position(&self, key: &[u8]) -> Option<usize> {
+        match &self.index {
+            None => self.entries.iter().position(|(k, _)| **k == *key),
+            Some(index) => index.find(hash(key), |&i| *self.entries[i as usize].0 == *key).map(|&i| i as usize),
+        }
+    }
+}
+
+impl<'b> PartialEq<Object<'b>> for Object<'_> {
+    fn eq(&self, other: &Object<'b>) -> bool {
+        if self.len() != other.len() {
+            return false;
+        }
+        // Two states of one environment mostly list their keys in one order: try the same place first.
+        self.entries.iter().zip(&other.entries).all(|((key, value), (same, there))| {
+            if key == same { value == there } else { other.get(key).is_some_and(|there| value == there) }
+        })
+    }
+}
+
+impl<'a> FromIterator<(Text<'a>, Value<'a>)> for Object<'a> {
+    fn from_iter<I: IntoIterator<Item = (Text<'a>, Value<'a>)>>(entries: I) -> Self {
+        let mut object = Self::default();
+        for (key, value) in entries {
+            object.insert(key, value);
+        }
+        object
+    }
+}

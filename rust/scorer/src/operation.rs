@@ -1,0 +1,106 @@
+//! Predicted operations: which of the many spellings of kind and value stands for what.
+
+use crate::node::View;
+use crate::path::{Resolved, resolve};
+use crate::value::Value;
+use crate::{Object, text};
+
+/// What an operation does. The `Rfc…` kinds follow RFC 6902: no parent is created, targets must exist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Add,
+    Modify,
+    Delete,
+    RfcAdd,
+    RfcRemove,
+    RfcReplace,
+    RfcMove,
+    RfcCopy,
+    RfcTest,
+}
+
+impl Kind {
+    fn is_rfc(self) -> bool {
+        !matches!(self, Self::Add | Self::Modify | Self::Delete)
+    }
+
+    fn of_word(word: &[u8]) -> Option<Self> {
+        match word {
+            b"add" | b"added" | b"insert" | b"create" => Some(Self::Add),
+            b"modify" | b"modified" | b"update" | b"updated" | b"set" | b"replace" | b"change" | b"changed" => {
+                Some(Self::Modify)
+            }
+            b"delete" | b"deleted" | b"remove" | b"removed" => Some(Self::Delete),
+            _ => None,
+        }
+    }
+
+    fn of_rfc_word(word: &[u8]) -> Option<Self> {
+        match word {
+            b"add" => Some(Self::RfcAdd),
+            b"remove" => Some(Self::RfcRemove),
+            b"replace" => Some(Self::RfcReplace),
+            b"move" => Some(Self::RfcMove),
+            b"copy" => Some(Self::RfcCopy),
+            b"test" => Some(Self::RfcTest),
+            _ => None,
+        }
+    }
+}
+
+/// The list of operations under `config_changes`, where a missing or null list means no change.
+///
+/// `None` where it is anything else than a list.
+pub fn operations_of<'v, 'a>(config_changes: Option<&'v Value<'a>>) -> Option<&'v [Value<'a>]> {
+    match config_changes {
+        None | Some(Value::Null) => Some(&[]),
+        Some(Value::Array(items)) => Some(items),
+        Some(_) => None,
+    }
+}
+
+/// One operation, its fields found.
+pub(crate) struct Operation<'v> {
+    pub(crate) kind: Kind,
+    fields: &'v Object<'v>,
+}
+
+impl<'v> Operation<'v> {
+    pub(crate) fn read(operation: &'v Value<'v>) -> Result<Self, String> {
+        let Value::Object(fields) = operation else { return Err("an operation is not an object".to_owned()) };
+        let present = |key: &[u8]| fields.get(key).filter(|value| !matches!(value, Value::Null));
+        let word = |value: &Value| match value {
+            Value::Str(text) => Ok(text::strip(text).to_ascii_lowercase()),
+            _ => Err("the kind of operation is not a text".to_owned()),
+        };
+        let kind = match (present(b"type"), present(b"op")) {
+            (Some(kind), _) => Kind::of_word(&word(kind)?),
+            (None, Some(kind)) => {
+                let word = word(kind)?;
+                Kind::of_rfc_word(&word).or_else(|| Kind::of_word(&word))
+            }
+            (None, None) => Some(Kind::Modify),
+        };
+        Ok(Self { kind: kind.ok_or("an unknown kind of operation")?, fields })
+    }
+
+    /// The first present of `value`, `after`, `new_value`, `new`.
+    pub(crate) fn value(&self) -> Result<&'v Value<'v>, String> {
+        let names: [&[u8]; 4] = [b"value", b"after", b"new_value", b"new"];
+        let value = names.into_iter().find_map(|name| self.fields.get(name)).ok_or("the operation has no value")?;
+        if value.holds_a_set() { Err("the value holds a Python set, which no state can hold".to_owned()) } else { Ok(value) }
+    }
+
+    pub(crate) fn path(&self, state: View<'_, 'v>) -> Result<Resolved<'v>, String> {
+        self.read_path(b"path", "the operation has no path", state)
+    }
+
+    /// Where a `move` or `copy` takes its value from.
+    pub(crate) fn source(&self, state: View<'_, 'v>) -> Result<Resolved<'v>, String> {
+        self.read_path(b"from", "the operation has no \"from\"", state)
+    }
+
+    fn read_path(&self, field: &[u8], missing: &str, state: View<'_, 'v>) -> Result<Resolved<'v>, String> {
+        resolve(self.fields.get(field).ok_or(missing)?, self.kind.is_rfc(), state)
+    }
+}
