@@ -50,7 +50,7 @@ fn present_or_missing<'py>(py: Python<'py>, value: Option<&Value>) -> PyResult<B
     }
 }
 
-/// One change of a state.
+/// One change of a state (section 2). `before` is None for an add, `after` is None for a delete.
 #[pyclass(frozen, module = "envsim_core")]
 pub(crate) struct Change(pub(crate) scorer::Change<'static>);
 
@@ -76,15 +76,13 @@ impl Change {
         to_python(py, self.0.after.as_ref().unwrap_or(&Value::Null))
     }
 
+    /// `type`, `path`, `before` and `after` as plain data; `apply` takes it back.
     fn to_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let dict = PyDict::new(py);
         dict.set_item("type", self.0.kind().as_str())?;
         dict.set_item("path", self.path(py)?)?;
-        for (name, value) in [("before", &self.0.before), ("after", &self.0.after)] {
-            if let Some(value) = value {
-                dict.set_item(name, to_python(py, value)?)?;
-            }
-        }
+        dict.set_item("before", self.before(py)?)?;
+        dict.set_item("after", self.after(py)?)?;
         Ok(dict)
     }
 
@@ -100,7 +98,7 @@ impl Change {
     }
 }
 
-/// What a completion predicts.
+/// What a completion predicts (section 6).
 #[pyclass(frozen, module = "envsim_core")]
 pub(crate) struct Prediction {
     pub(crate) feedback: Option<Value<'static>>,
@@ -110,17 +108,21 @@ pub(crate) struct Prediction {
 
 #[pymethods]
 impl Prediction {
+    /// The predicted observation; None where there is none. A Python set stays a set.
     #[getter]
     fn feedback<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         to_python(py, self.feedback.as_ref().unwrap_or(&Value::Null))
     }
 
+    /// The predicted operations as they were written; empty where there are none.
     #[getter]
     fn config_changes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        let changes: Vec<_> = self.config_changes.iter().map(|change| to_python(py, change)).collect::<PyResult<_>>()?;
+        let changes: Vec<_> =
+            self.config_changes.iter().map(|change| to_python(py, change)).collect::<PyResult<_>>()?;
         PyList::new(py, changes)
     }
 
+    /// The way in which the prediction was found.
     #[getter]
     fn strategy<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         word(py, "Strategy", self.strategy.as_str())
@@ -131,7 +133,7 @@ impl Prediction {
     }
 }
 
-/// The first thing that is wrong with a predicted state.
+/// The first thing that is wrong with a predicted state: a path with two values, or an operation with a reason.
 #[pyclass(frozen, module = "envsim_core")]
 pub(crate) struct Mismatch(scorer::Mismatch);
 
@@ -145,6 +147,7 @@ impl Mismatch {
         }
     }
 
+    /// The true value; `MISSING` where there is none.
     #[getter]
     fn expected<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         match &self.0 {
@@ -153,6 +156,7 @@ impl Mismatch {
         }
     }
 
+    /// The predicted value; `MISSING` where there is none.
     #[getter]
     fn got<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         match &self.0 {
@@ -161,6 +165,7 @@ impl Mismatch {
         }
     }
 
+    /// The place of the inapplicable operation in the list, from 0.
     #[getter]
     fn operation(&self) -> Option<usize> {
         match &self.0 {
@@ -169,6 +174,7 @@ impl Mismatch {
         }
     }
 
+    /// Why the operation could not be applied.
     #[getter]
     fn reason(&self) -> Option<&str> {
         match &self.0 {
@@ -177,6 +183,7 @@ impl Mismatch {
         }
     }
 
+    /// Plain data; a value that is missing has no key.
     fn to_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let dict = PyDict::new(py);
         match &self.0 {
@@ -201,7 +208,7 @@ impl Mismatch {
     }
 }
 
-/// What a completion is worth.
+/// What a completion is worth (section 4). Every metric is None where the outcome is `failed`.
 #[pyclass(frozen, module = "envsim_core")]
 pub(crate) struct Verdict(pub(crate) scorer::Verdict);
 
@@ -307,6 +314,7 @@ impl Verdict {
         self.0.first_mismatch.clone().map(Mismatch)
     }
 
+    /// Every field as plain data that `json.dumps` writes.
     fn to_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let dict = PyDict::new(py);
         dict.set_item("sample_id", self.sample_id(py)?)?;
@@ -329,7 +337,8 @@ impl Verdict {
     }
 
     fn __repr__(&self) -> String {
-        let metrics = self.0.metrics.map(|m| format!(", config_match={}, feedback_match={}", m.config_match, m.feedback_match));
+        let metrics =
+            self.0.metrics.map(|m| format!(", config_match={}, feedback_match={}", m.config_match, m.feedback_match));
         format!(
             "Verdict(outcome={:?}, failure={:?}{})",
             outcome_text(self.0.outcome),

@@ -10,13 +10,13 @@ use std::borrow::Cow;
 use crate::errors;
 
 /// Text that stays readable while the interpreter runs on.
-pub(crate) enum Bytes {
+pub(crate) enum Buffer {
     Str(PyBackedStr),
     Bytes(PyBackedBytes),
     Owned(Vec<u8>),
 }
 
-impl AsRef<[u8]> for Bytes {
+impl AsRef<[u8]> for Buffer {
     fn as_ref(&self) -> &[u8] {
         match self {
             Self::Str(text) => text.as_bytes(),
@@ -26,7 +26,7 @@ impl AsRef<[u8]> for Bytes {
     }
 }
 
-impl Bytes {
+impl Buffer {
     /// The text of a `str`, lone surrogates included.
     pub(crate) fn of_str(text: &Bound<'_, PyString>) -> PyResult<Self> {
         match PyBackedStr::try_from(text.clone()) {
@@ -68,14 +68,14 @@ pub(crate) enum Form {
 
 /// A value with the text that it borrows from.
 pub(crate) enum Source {
-    Text(Bytes, Form),
+    Text(Buffer, Form),
     Value(Value<'static>),
 }
 
 impl Source {
     /// Anything that can stand for a value: `str` or `bytes` of JSON, else the Python object itself.
     pub(crate) fn of(object: &Bound<'_, PyAny>) -> PyResult<Self> {
-        match Bytes::of_text(object)? {
+        match Buffer::of_text(object)? {
             Some(text) => {
                 let form = if object.is_instance_of::<PyString>() { Form::Str } else { Form::Bytes };
                 Ok(Self::Text(text, form))
@@ -151,7 +151,9 @@ fn read_object(object: &Bound<'_, PyAny>, depth: usize) -> PyResult<Value<'stati
         return tuple.iter().map(|item| read_object(&item, depth + 1)).collect::<PyResult<_>>().map(Value::Array);
     }
     let name = object.get_type().name()?;
-    Err(PyTypeError::new_err(format!("a value of type {name} has no place in JSON; use dict, list, str, int, float, bool or None")))
+    Err(PyTypeError::new_err(format!(
+        "a value of type {name} has no place in JSON; use dict, list, str, int, float, bool or None"
+    )))
 }
 
 fn own_text(text: &Bound<'_, PyString>) -> PyResult<Text<'static>> {

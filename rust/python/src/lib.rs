@@ -5,13 +5,17 @@ mod convert;
 mod errors;
 
 use classes::{Change, Mismatch, MissingType, Prediction, Verdict, missing};
-use convert::{Bytes, Source, from_python, in_form};
+use convert::{Buffer, Source, from_python, in_form};
 use envsim_scorer as scorer;
 use envsim_scorer::{Sample, Value};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyString};
 
+/// The changes from one state to another, ordered by path (section 2).
+///
+/// States are dicts, or JSON as str or bytes. Law: `apply(before, diff(before, after)) == after`.
+/// Raises InvalidState where one is no JSON object, TypeError where a dict holds what JSON cannot.
 #[pyfunction]
 fn diff(py: Python<'_>, before: &Bound<'_, PyAny>, after: &Bound<'_, PyAny>) -> PyResult<Vec<Change>> {
     let (before, after) = (Source::of(before)?, Source::of(after)?);
@@ -19,6 +23,10 @@ fn diff(py: Python<'_>, before: &Bound<'_, PyAny>, after: &Bound<'_, PyAny>) -> 
     Ok(scorer::diff(&before, &after).into_iter().map(|change| Change(change.into_owned())).collect())
 }
 
+/// The state after a list of operations, applied in order (section 3), in the form in which it came in.
+///
+/// Operations are dicts or changes, or the JSON of a list. The state itself is not touched.
+/// Raises InapplicableOperation with `index` and `reason`; InvalidState, TypeError as `diff`.
 #[pyfunction]
 fn apply<'py>(
     py: Python<'py>,
@@ -28,7 +36,9 @@ fn apply<'py>(
     let source = Source::of(state)?;
     let state = source.state(py)?;
     let operations = match operations.cast::<PyList>() {
-        Ok(list) => Source::Value(Value::Array(list.iter().map(|item| read_operation(&item)).collect::<PyResult<_>>()?)),
+        Ok(list) => {
+            Source::Value(Value::Array(list.iter().map(|item| read_operation(&item)).collect::<PyResult<_>>()?))
+        }
         Err(_) => Source::of(operations)?,
     };
     let operations = operations.value().map_err(|why| errors::invalid_state(py, &why))?;
@@ -48,9 +58,12 @@ fn read_operation(operation: &Bound<'_, PyAny>) -> PyResult<Value<'static>> {
     }
 }
 
+/// The prediction in a completion (section 6). Time and memory are linear in the text.
+///
+/// Raises Unparsed with `reason`, one of `UnparsedReason`.
 #[pyfunction]
 fn extract(py: Python<'_>, text: &Bound<'_, PyString>) -> PyResult<Prediction> {
-    let text = Bytes::of_str(text)?;
+    let text = Buffer::of_str(text)?;
     let read = scorer::with_prediction(text.as_ref(), |prediction| {
         prediction.map(|prediction| Prediction {
             feedback: prediction.feedback().cloned().map(Value::into_owned),
@@ -65,6 +78,9 @@ fn extract(py: Python<'_>, text: &Bound<'_, PyString>) -> PyResult<Prediction> {
     read.map_err(|error| errors::unparsed(py, error.0.as_str()))
 }
 
+/// SHA-256 of the canonical state, 64 hex digits: equal states, equal digests, on every machine.
+///
+/// Raises InvalidState, TypeError as `diff`.
 #[pyfunction]
 fn fingerprint(py: Python<'_>, state: &Bound<'_, PyAny>) -> PyResult<String> {
     let source = Source::of(state)?;
@@ -73,12 +89,12 @@ fn fingerprint(py: Python<'_>, state: &Bound<'_, PyAny>) -> PyResult<String> {
 }
 
 /// A completion: a `str`, or None where infrastructure failed.
-fn read_completion(completion: &Bound<'_, PyAny>) -> PyResult<Option<Bytes>> {
+fn read_completion(completion: &Bound<'_, PyAny>) -> PyResult<Option<Buffer>> {
     if completion.is_none() {
         return Ok(None);
     }
     match completion.cast::<PyString>() {
-        Ok(text) => Bytes::of_str(text).map(Some),
+        Ok(text) => Buffer::of_str(text).map(Some),
         Err(_) => {
             let name = completion.get_type().name()?;
             Err(PyTypeError::new_err(format!("a completion is a str, or None where no answer came; not {name}")))
@@ -86,18 +102,25 @@ fn read_completion(completion: &Bound<'_, PyAny>) -> PyResult<Option<Bytes>> {
     }
 }
 
-fn score_one(sample: &Source, completion: Option<&Bytes>) -> Result<Verdict, String> {
+fn score_one(sample: &Source, completion: Option<&Buffer>) -> Result<Verdict, String> {
     let value = sample.value()?;
     let sample = Sample::read(&value).map_err(|error| error.to_string())?;
     Ok(Verdict(scorer::score(&sample, completion.map(AsRef::as_ref))))
 }
 
+/// The verdict on one completion (sections 4 and 5); None means that infrastructure failed.
+///
+/// A sample is a dict or one JSON line with `state_before`, `state_after`, `observation` (text), and optionally
+/// `sample_id`, `volatile` (paths as lists). Raises InvalidSample where a field is missing or wrong.
 #[pyfunction]
 fn score(py: Python<'_>, sample: &Bound<'_, PyAny>, completion: &Bound<'_, PyAny>) -> PyResult<Verdict> {
     let (sample, completion) = (Source::of(sample)?, read_completion(completion)?);
     py.detach(|| score_one(&sample, completion.as_ref())).map_err(|why| errors::invalid_sample(py, None, &why))
 }
 
+/// As `score`, for pairs, on `threads` threads (None: one per core), in the order of the input.
+///
+/// The interpreter is released while scoring. Raises ValueError where the lengths differ, InvalidSample with `index`.
 #[pyfunction]
 #[pyo3(signature = (samples, completions, threads=None))]
 fn score_batch(

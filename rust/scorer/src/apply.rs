@@ -178,7 +178,9 @@ impl<'a> Editor<'a> {
 
     /// Take out the value at a path.
     fn delete(&mut self, path: &[Segment<'a>]) -> Result<Node<'a>, String> {
-        let Some((last, parents)) = path.split_last() else { return Err("the whole state cannot be deleted".to_owned()) };
+        let Some((last, parents)) = path.split_last() else {
+            return Err("the whole state cannot be deleted".to_owned());
+        };
         let (parent, _) = self.parent_mut(path, parents.len(), false)?;
         let kind = parent.view().kind();
         if let Some(object) = parent.object_mut() {
@@ -199,7 +201,12 @@ impl<'a> Editor<'a> {
     }
 
     /// The container that holds the segment `path[depth]`, ready to be edited, and whether parents were created.
-    fn parent_mut(&mut self, path: &[Segment<'a>], depth: usize, create: bool) -> Result<(&mut Node<'a>, bool), String> {
+    fn parent_mut(
+        &mut self,
+        path: &[Segment<'a>],
+        depth: usize,
+        create: bool,
+    ) -> Result<(&mut Node<'a>, bool), String> {
         let mut node = &mut self.root;
         let mut created = false;
         for (i, segment) in path[..depth].iter().enumerate() {
@@ -238,7 +245,11 @@ fn base_at<'a>(value: &'a Value<'a>, path: &[Segment]) -> Option<&'a Value<'a>> 
 }
 
 fn check_depth(path: &[Segment], depth: usize) -> Done {
-    if path.len() + depth > MAX_DEPTH { Err(format!("the state would be nested deeper than {MAX_DEPTH}")) } else { Ok(()) }
+    if path.len() + depth > MAX_DEPTH {
+        Err(format!("the state would be nested deeper than {MAX_DEPTH}"))
+    } else {
+        Ok(())
+    }
 }
 
 fn through(kind: &str, segment: &Segment) -> String {

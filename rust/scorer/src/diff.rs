@@ -129,7 +129,9 @@ type Pair<'n, 'a> = (&'n [u8], Option<View<'n, 'a>>, Option<View<'n, 'a>>);
 /// The keys whose values may differ, in order.
 fn changed_keys<'n, 'a: 'n>(old: ObjectView<'n, 'a>, new: ObjectView<'n, 'a>) -> Vec<Pair<'n, 'a>> {
     let mut pairs: Vec<Pair> = match (old, new) {
-        (ObjectView::Plain(base), ObjectView::Edited(edit)) if edit.base.is_some_and(|b| std::ptr::addr_eq(b, base)) => {
+        (ObjectView::Plain(base), ObjectView::Edited(edit))
+            if edit.base.is_some_and(|b| std::ptr::addr_eq(b, base)) =>
+        {
             let pair = |key: &'n Text<'a>| (&**key, old.get(key), new.get(key));
             edit.edits.keys().map(pair).filter(|(_, before, after)| before.is_some() || after.is_some()).collect()
         }

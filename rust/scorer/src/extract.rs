@@ -245,7 +245,9 @@ fn last_candidate_in(value: Value<'_>) -> Option<Object<'_>> {
 fn starts_with_key(inside: &[u8]) -> bool {
     let inside = inside.trim_ascii_start();
     let Some((quote @ (b'"' | b'\''), rest)) = inside.split_first() else { return false };
-    [&b"feedback"[..], b"config_changes"].iter().any(|key| rest.strip_prefix(*key).is_some_and(|r| r.first() == Some(quote)))
+    [&b"feedback"[..], b"config_changes"]
+        .iter()
+        .any(|key| rest.strip_prefix(*key).is_some_and(|r| r.first() == Some(quote)))
 }
 
 /// Which opening brackets are closed again, brackets counted outside quotes.
@@ -316,7 +318,8 @@ impl Fences {
         let is_line_start = self.at == 0 || text[self.at - 1] == b'\n';
         let starts = memchr::memchr_iter(b'\n', gap).map(|newline| newline + 1);
         for line in is_line_start.then_some(0).into_iter().chain(starts) {
-            let blank = gap[line..].iter().take_while(|b| matches!(b, b' ' | b'\t' | b'\r' | b'\x0b' | b'\x0c')).count();
+            let blank =
+                gap[line..].iter().take_while(|b| matches!(b, b' ' | b'\t' | b'\r' | b'\x0b' | b'\x0c')).count();
             self.open ^= gap[line + blank..].starts_with(b"```");
         }
         self.at = end;

@@ -185,7 +185,9 @@ impl<'n, 'a: 'n> View<'n, 'a> {
             (Shape::Object(a), Shape::Object(b)) => {
                 a.len() == b.len() && a.iter().all(|(key, x)| b.get(key).is_some_and(|y| x.equals(y)))
             }
-            (Shape::Array(a), Shape::Array(b)) => a.len() == b.len() && a.iter().zip(b.iter()).all(|(x, y)| x.equals(y)),
+            (Shape::Array(a), Shape::Array(b)) => {
+                a.len() == b.len() && a.iter().zip(b.iter()).all(|(x, y)| x.equals(y))
+            }
             (Shape::Scalar(a), Shape::Scalar(b)) => a == b,
             _ => false,
         }
@@ -326,7 +328,9 @@ impl<'a> Segment<'a> {
     pub(crate) fn index(&self) -> Option<usize> {
         let plain = self.text.iter().all(u8::is_ascii_digit) && (self.text.len() == 1 || !self.text.starts_with(b"0"));
         // A number too large for the machine is past the end of every array.
-        plain.then(|| std::str::from_utf8(&self.text).ok()?.parse().ok().or((!self.text.is_empty()).then_some(usize::MAX)))?
+        plain.then(|| {
+            std::str::from_utf8(&self.text).ok()?.parse().ok().or((!self.text.is_empty()).then_some(usize::MAX))
+        })?
     }
 
     /// The segment in quotes, for messages.

@@ -80,7 +80,13 @@ pub(crate) fn integral_digits(float: f64) -> Option<String> {
 /// Append what Python's `repr` writes for a finite double, and `NaN`, `Infinity`, `-Infinity` as `json.dumps` does.
 pub(crate) fn write_float(out: &mut Vec<u8>, float: f64) {
     if !float.is_finite() {
-        let text = if float.is_nan() { "NaN" } else if float > 0.0 { "Infinity" } else { "-Infinity" };
+        let text = if float.is_nan() {
+            "NaN"
+        } else if float > 0.0 {
+            "Infinity"
+        } else {
+            "-Infinity"
+        };
         out.extend_from_slice(text.as_bytes());
         return;
     }
@@ -116,9 +122,18 @@ mod tests {
     #[test]
     fn floats_are_written_as_python_writes_them() {
         let rows = [
-            (1.0, "1.0"), (-0.0, "-0.0"), (0.1, "0.1"), (1e16, "1e+16"), (123456789012345680.0, "1.2345678901234568e+17"),
-            (1e15, "1000000000000000.0"), (0.0001, "0.0001"), (0.00001, "1e-05"), (1.5e-7, "1.5e-07"),
-            (5e-324, "5e-324"), (1.7976931348623157e308, "1.7976931348623157e+308"), (-12.75, "-12.75"),
+            (1.0, "1.0"),
+            (-0.0, "-0.0"),
+            (0.1, "0.1"),
+            (1e16, "1e+16"),
+            (123456789012345680.0, "1.2345678901234568e+17"),
+            (1e15, "1000000000000000.0"),
+            (0.0001, "0.0001"),
+            (0.00001, "1e-05"),
+            (1.5e-7, "1.5e-07"),
+            (5e-324, "5e-324"),
+            (1.7976931348623157e308, "1.7976931348623157e+308"),
+            (-12.75, "-12.75"),
         ];
         for (float, text) in rows {
             let mut out = Vec::new();

@@ -10,7 +10,10 @@ use std::borrow::Cow;
 pub(crate) fn read_container(text: &[u8]) -> Option<Value<'_>> {
     // `s` begins `set()`.
     let text = strip(text);
-    matches!(text.first(), Some(b'{' | b'[' | b'(' | b's')).then(|| read_either(text)).flatten().filter(Value::is_container)
+    matches!(text.first(), Some(b'{' | b'[' | b'(' | b's'))
+        .then(|| read_either(text))
+        .flatten()
+        .filter(Value::is_container)
 }
 
 /// The value of a text read as JSON, else as a Python literal.
@@ -54,7 +57,8 @@ impl<'a> Observation<'a> {
 
     fn compare_text(&self, text: &[u8]) -> FeedbackMatch {
         let verbatim = *self.text == *text;
-        let as_container = || self.container.as_ref().is_some_and(|truth| read_container(text).is_some_and(|v| *truth == v));
+        let as_container =
+            || self.container.as_ref().is_some_and(|truth| read_container(text).is_some_and(|v| *truth == v));
         FeedbackMatch { equal: verbatim || as_container(), verbatim }
     }
 }

@@ -88,7 +88,11 @@ impl<'v> Operation<'v> {
     pub(crate) fn value(&self) -> Result<&'v Value<'v>, String> {
         let names: [&[u8]; 4] = [b"value", b"after", b"new_value", b"new"];
         let value = names.into_iter().find_map(|name| self.fields.get(name)).ok_or("the operation has no value")?;
-        if value.holds_a_set() { Err("the value holds a Python set, which no state can hold".to_owned()) } else { Ok(value) }
+        if value.holds_a_set() {
+            Err("the value holds a Python set, which no state can hold".to_owned())
+        } else {
+            Ok(value)
+        }
     }
 
     pub(crate) fn path(&self, state: View<'_, 'v>) -> Result<Resolved<'v>, String> {

@@ -185,9 +185,7 @@ impl<'n, 'a: 'n> Comparison<'n, 'a> {
         let (mut p, mut t) = (0, 0);
         while p < predicted.len() || t < sample.changes.len() {
             let order = match (predicted.get(p), sample.changes.get(t)) {
-                (Some(entry), Some(change)) => {
-                    entry.path.iter().copied().cmp(change.path.iter().map(|key| &**key))
-                }
+                (Some(entry), Some(change)) => entry.path.iter().copied().cmp(change.path.iter().map(|key| &**key)),
                 (Some(_), None) => Ordering::Less,
                 (None, _) => Ordering::Greater,
             };
@@ -339,7 +337,8 @@ fn tails<'m, 's>(masks: &[&'m [Segment<'s>]], leads: impl Fn(&Segment) -> bool) 
 fn is_type_flip(got: Option<View>, truth: Option<&Value>) -> bool {
     let (Some(got), Some(truth)) = (got, truth) else { return false };
     let bit = |value: &Value| value.is_number() && (*value == Value::Int(0) || *value == Value::Int(1));
-    let reads_as = |text: &[u8], view: View| read_either(strip(text)).is_some_and(|value| view.equals(View::Value(&value)));
+    let reads_as =
+        |text: &[u8], view: View| read_either(strip(text)).is_some_and(|value| view.equals(View::Value(&value)));
     match (got.shape(), truth) {
         (Shape::Scalar(Value::Bool(_)), number) if bit(number) => true,
         (Shape::Scalar(number), Value::Bool(_)) if bit(number) => true,
