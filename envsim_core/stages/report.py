@@ -1,0 +1,226 @@
+"""Report: verdicts in, one self-contained page out, with the same numbers as JSON, Parquet and Markdown."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from envsim_core import metrics
+from envsim_core.errors import BadFile
+from envsim_core.records import Sample, atomic_path, read_rows, write_json, write_text
+from envsim_core.report.document import FAILURES, OUTCOMES, Benchmark, Document, Stratum, build_document
+from envsim_core.report.page import render_page
+from envsim_core.strata import OUTSIDE, STRATA, group_of
+
+VERSION = "1"
+
+# A verdict table has these; what else METRICS reads (the published columns) may be missing.
+REQUIRED = (
+    "sample_id",
+    "outcome",
+    "failure",
+    "config_match",
+    "feedback_match",
+    "feedback_verbatim",
+    "config_match_masked",
+    "collateral",
+    "silent_corruption",
+)
+
+
+def write_report(
+    benchmark: Path,
+    composition: Path | None,
+    scores: Mapping[str, Path],
+    report: Path,
+    *,
+    title: str = "EnvSim report",
+    confidence: float = metrics.CONFIDENCE,
+    published_lines: bool = True,
+) -> Document:
+    """Write index.html, leaderboard.json, .md, .parquet and strata.parquet into the folder `report`.
+
+    `scores` names, per model, the folder with its verdicts.parquet and summary.json; `composition` is what stratify
+    wrote, or None for a benchmark that was not drawn here. Equal inputs give equal bytes. Raises BadFile when a file
+    is missing or unreadable, or when a verdict table does not have exactly one row per sample of the benchmark.
+    """
+    asked = read_benchmark(benchmark, composition)
+    verdicts = {model: read_verdicts(folder / "verdicts.parquet", asked.samples) for model, folder in scores.items()}
+    document = build_document(
+        asked,
+        verdicts,
+        {
+            "report_stage": VERSION,
+            **read_versions([folder / "summary.json" for folder in scores.values()], asked.sha256),
+        },
+        title=title,
+        confidence=confidence,
+        published_lines=published_lines,
+    )
+    write_json(report / "leaderboard.json", document.data)
+    write_text(report / "leaderboard.md", markdown_leaderboard(document.data))
+    for name, table in (("leaderboard", document.leaderboard), ("strata", document.strata)):
+        with atomic_path(report / f"{name}.parquet") as temporary:
+            table.write_parquet(temporary)
+    write_text(report / "index.html", render_page(document.data))
+    return document
+
+
+def read_benchmark(path: Path, composition: Path | None) -> Benchmark:
+    """The benchmark's hash, its composition and where each sample belongs, without keeping the states in memory."""
+    columns: dict[str, list[str]] = {name: [] for name in ("sample_id", "env_id", "stratum", "group", "bucket")}
+    seen: set[str] = set()
+    for number, sample in enumerate(read_rows(path, Sample), 1):
+        if sample.sample_id in seen:
+            raise BadFile(path, number, "sample_id", f'"{sample.sample_id}" is there twice')
+        if sample.stratum not in (*STRATA, OUTSIDE):
+            raise BadFile(path, number, "stratum", f'"{sample.stratum}" is none of {", ".join((*STRATA, OUTSIDE))}')
+        seen.add(sample.sample_id)
+        where = (sample.sample_id, sample.env_id, sample.stratum, group_of(sample.stratum))
+        for column, value in zip(columns.values(), (*where, metrics.change_bucket(sample.change_count)), strict=True):
+            column.append(value)
+    samples = pl.DataFrame(columns, schema=dict.fromkeys(columns, pl.String))
+    drawn = metrics.value_counts(samples, "stratum")
+    drawing = _read_object(composition) if composition else {}
+    recorded = _recorded_strata(composition, drawing) if composition else {}
+    names = [*STRATA, OUTSIDE] if OUTSIDE in drawn else STRATA
+    strata = [Stratum(name, group_of(name), drawn.get(name, 0), **recorded.get(name, {})) for name in names]
+    with open(path, "rb") as handle:
+        digest = hashlib.file_digest(handle, "sha256").hexdigest()
+    return Benchmark(sha256=digest, strata=strata, samples=samples, seed=drawing.get("seed"))
+
+
+def _recorded_strata(path: Path, drawing: Mapping[str, Any]) -> dict[str, dict[str, int]]:
+    strata = drawing.get("strata")
+    if not isinstance(strata, dict):
+        raise BadFile(path, None, "strata", "is not an object; run stratify again")
+    try:
+        return {name: {"asked": line["asked"], "available": line["available"]} for name, line in strata.items()}
+    except (KeyError, TypeError) as error:
+        raise BadFile(path, None, "strata", f"has a line without {error}; run stratify again") from error
+
+
+def read_verdicts(path: Path, samples: pl.DataFrame) -> pl.DataFrame:
+    """The verdict columns that metrics count, one row per sample of the benchmark."""
+    try:
+        found = pl.read_parquet_schema(path)
+        wanted = {*REQUIRED, *(name for expr in metrics.METRICS.values() for name in expr.meta.root_names())}
+        if missing := [name for name in REQUIRED if name not in found]:
+            raise BadFile(path, None, missing[0], "is missing; score this model again")
+        table = pl.read_parquet(path, columns=[name for name in found if name in wanted])
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise BadFile(path, None, None, f"cannot be read as Parquet: {str(error).splitlines()[0]}") from error
+    table = table.with_columns(pl.col("sample_id", "outcome", "failure").cast(pl.String))
+    extra = table.join(samples, on="sample_id", how="anti")
+    absent = samples.join(table, on="sample_id", how="anti")
+    for rows, why in ((extra, "is not in the benchmark"), (absent, "of the benchmark has no verdict")):
+        if rows.height:
+            why = f'sample "{rows["sample_id"][0]}" {why} ({rows.height} such); score this model again'
+            raise BadFile(path, None, "sample_id", why)
+    if table.height != samples.height:
+        twice = table.filter(pl.col("sample_id").is_duplicated())["sample_id"][0]
+        raise BadFile(path, None, "sample_id", f'sample "{twice}" has more than one verdict; score this model again')
+    for column, known in (("outcome", OUTCOMES), ("failure", FAILURES)):
+        odd = table.filter(~pl.col(column).is_in(known) | pl.col(column).is_null())
+        if odd.height:
+            raise BadFile(path, None, column, f'"{odd[column][0]}" is none of {", ".join(known)}')
+    unanswered = table.filter((pl.col("outcome") != "failed") & pl.any_horizontal(pl.col(REQUIRED[3:]).is_null()))
+    if unanswered.height:
+        name = unanswered["sample_id"][0]
+        raise BadFile(path, None, "outcome", f'sample "{name}" did not fail and yet lacks a verdict')
+    return table
+
+
+def read_versions(summaries: Sequence[Path], benchmark_sha256: str) -> dict[str, str]:
+    """The versions that the models' summaries name, each once: two of them under one name are both shown.
+
+    Raises BadFile when a summary belongs to another benchmark file.
+    """
+    found: dict[str, set[str]] = {}
+    for path in summaries:
+        summary = _read_object(path)
+        if summary.get("benchmark_sha256") != benchmark_sha256:
+            raise BadFile(path, None, "benchmark_sha256", "is not that of the benchmark; score this model again")
+        for name, version in summary.get("versions", {}).items():
+            found.setdefault(name, set()).add(str(version))
+    return {name: ", ".join(sorted(versions)) for name, versions in sorted(found.items())}
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BadFile(path, None, None, f"cannot be read: {error}") from error
+    if not isinstance(value, dict):
+        raise BadFile(path, None, None, "is not a JSON object")
+    return value
+
+
+# The columns of the short leaderboards: metric and heading.
+SHORT = (
+    ("config_match", "CM"),
+    ("feedback_match", "FM"),
+    ("config_match_masked", "CM masked"),
+    ("config_match_published_hosted", "CM published, hosted"),
+    ("config_match_published_own", "CM published, own"),
+)
+
+# In a terminal narrower than this (columns of text), only these rates are shown.
+WIDE_TERMINAL = 118
+NARROW_METRICS = ("config_match", "feedback_match", "config_match_published_hosted")
+
+
+def markdown_leaderboard(data: Mapping[str, Any]) -> str:
+    """The leaderboard as a Markdown table."""
+    columns = _short_columns(data)
+    heads = ["Model", *(head for _, head in columns), "n", "Unreadable", "Refused", "Failed"]
+    lines = ["| " + " | ".join(heads) + " |", "|---" + "|---:" * (len(heads) - 1) + "|"]
+    for model in data["models"]:
+        name = "".join(f"\\{letter}" if letter in "\\|*_`<>[]" else letter for letter in model["model"])
+        cells = [name, *(model["metrics"][metric]["text"] for metric, _ in columns), *_sample_counts(model)]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def print_leaderboard(data: Mapping[str, Any], page: Path, console: Console | None = None) -> None:
+    """Show the leaderboard of `data` (leaderboard.json) in the terminal, and where the page is."""
+    console = console or Console()
+    columns, roomy = _short_columns(data), console.width >= WIDE_TERMINAL
+    if not roomy:
+        columns = [column for column in columns if column[0] in NARROW_METRICS]
+    table = Table(header_style="bold", box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("Model", overflow="fold", max_width=32 if roomy else 20)
+    for head in (*(head for _, head in columns), "n", *(("Unread.", "Refused") if roomy else ()), "Failed"):
+        table.add_column(head.replace(", ", "\n"), justify="right", no_wrap=True)
+    for model in data["models"]:
+        rates = [metrics.rate_of(model["metrics"][metric]) for metric, _ in columns]
+        cells = [f"{rate.percent}\n{rate.bounds}" if rate.n else "n = 0" for rate in rates]
+        counts = _sample_counts(model)
+        table.add_row(Text(_plain(model["model"])), *map(Text, (*cells, *(counts if roomy else counts[::3]))))
+    console.print(table)
+    console.print(f"Report: {page.resolve()}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _short_columns(data: Mapping[str, Any]) -> list[tuple[str, str]]:
+    counted = {metric for model in data["models"] for metric in model["metrics"]}
+    return [(metric, head) for metric, head in SHORT if metric in counted]
+
+
+def _sample_counts(model: Mapping[str, Any]) -> list[str]:
+    outcomes = model["outcomes"]
+    answered = model["samples"] - outcomes["failed"]
+    return [str(answered), *(str(outcomes[name]) for name in ("unparsed", "refused", "failed"))]
+
+
+def _plain(text: str) -> str:
+    """Text without control characters, which a terminal would obey."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
