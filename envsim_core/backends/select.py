@@ -1,0 +1,27 @@
+"""Select: the endpoint of a model entry, started first where the project serves it itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from envsim_core.backends.baseline_server import baseline_endpoint
+from envsim_core.backends.endpoints import Endpoint, remote_endpoint
+from envsim_core.config import BaselineModel, ModelEntry
+
+
+@contextmanager
+def open_endpoint(
+    name: str, entry: ModelEntry, environments: Path, benchmark: Path, requests: Path, retries: int
+) -> Iterator[Endpoint]:
+    """The endpoint of `entry` for as long as the block runs.
+
+    A baseline is served from the three files, which it knows the answers from. Raises BadConfig when an address or a
+    key is missing.
+    """
+    if isinstance(entry, BaselineModel):
+        with baseline_endpoint(name, entry, environments, benchmark, requests, retries) as endpoint:
+            yield endpoint
+    else:
+        yield remote_endpoint(name, entry, retries)

@@ -1,0 +1,89 @@
+"""Prompts: one sample and its environment in, the chat messages that a model is asked with out."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from envsim_core.records import Environment, Message, Request, Sample, content_hash
+
+# Part of every prompt's meaning: raise it with any change of wording, so that old answers are not mixed with new ones.
+PROMPT_VERSION = "1"
+
+TASK = """\
+You simulate a software environment. It is given by its Python source code, its current state and one tool call. \
+Work out what running the tool call does: what the tool returns, and which parts of the state are different afterwards.
+
+The environment is one instance of the class in the source code. Its state is a JSON object that holds the instance's \
+attributes by name; the tool call is a call of the method of that name with these keyword arguments. Follow the code \
+exactly, its checks and error returns included. Nothing happens that the code does not do."""
+
+DELTA_ANSWER = """\
+Answer with one JSON object and nothing after it:
+
+{"feedback": <what the tool returns>, "config_changes": [<change>, ...]}
+
+feedback
+- If the tool returns a dict, list, tuple or set: the same value as JSON (a tuple or set becomes an array).
+- If it returns text: exactly that text as a JSON string.
+- Anything else: a JSON string with what Python's str() gives for it, such as "None", "True" or "3.5".
+
+config_changes
+- The complete list of changes that turn the current state into the state after the call; [] if the state stays the \
+same. Name no part of the state that stays as it is.
+- Each change is {"type": "add" | "modify" | "delete", "path": [<segment>, ...], "value": <the new value>}.
+- "path" leads from the top of the state to the value that changes: one string for each object key, as it is \
+spelled in the state, for example ["accounts", "A-1", "balance"].
+- "add" puts a value at a key that is not there yet, "modify" replaces the value at a key that is, "delete" removes \
+the key and has no "value".
+- When anything inside an array changes, in its order or in its length, give one "modify" for the whole array: its \
+path, and the complete new array as "value".
+- A new object is one "add" with the whole object as "value"; a removed object is one "delete"."""
+
+
+def render_messages(environment: Environment, sample: Sample) -> list[Message]:
+    """The messages that ask for what `sample.action` does to `sample.state_before`; never the truth.
+
+    The source comes first, so that prompts of one environment share their beginning. The state and the arguments are
+    one line each, spelled as `json.dumps` spells them.
+    """
+    sections = (
+        ("Environment source code", _fenced("python", environment.code)),
+        ("Current state", _fenced("json", json.dumps(sample.state_before))),
+        (
+            "Tool call",
+            f"Tool: {sample.action.name}\nArguments:\n{_fenced('json', json.dumps(sample.action.arguments))}",
+        ),
+    )
+    question = "\n\n".join(f"## {heading}\n\n{body}" for heading, body in sections)
+    return [
+        Message(role="system", content=f"{TASK}\n\n{DELTA_ANSWER}"),
+        Message(role="user", content=_sendable(question)),
+    ]
+
+
+def render_request(environment: Environment, sample: Sample) -> Request:
+    """One sample as a Request."""
+    messages = render_messages(environment, sample)
+    return Request(
+        sample_id=sample.sample_id,
+        prompt_hash=hash_messages([message.model_dump() for message in messages]),
+        messages=messages,
+    )
+
+
+def hash_messages(messages: Any) -> str:
+    """The `prompt_hash` of chat messages as they stand in a request body."""
+    return content_hash(messages)
+
+
+def _fenced(language: str, text: str) -> str:
+    # The text is not ours: a fence longer than any run of backticks in it cannot be closed from inside.
+    fence = "`" * max(3, 1 + max((len(run) for run in re.findall(r"`+", text)), default=0))
+    return f"{fence}{language}\n{text}\n{fence}"
+
+
+def _sendable(text: str) -> str:
+    # A lone surrogate has no UTF-8 form, and a request body is UTF-8.
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
