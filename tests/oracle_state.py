@@ -48,7 +48,7 @@ def equal(left: Any, right: Any) -> bool:
     if isinstance(left, bool) or isinstance(right, bool):
         return left is right
     if isinstance(left, (int, float)) and isinstance(right, (int, float)):
-        return left == right or is_nan(left) and is_nan(right)
+        return left == right or (is_nan(left) and is_nan(right))
     if isinstance(left, dict) and isinstance(right, dict):
         return left.keys() == right.keys() and all(equal(left[key], right[key]) for key in left)
     if isinstance(left, list) and isinstance(right, list):
@@ -84,10 +84,15 @@ def diff(before: JsonObject, after: JsonObject) -> list[JsonObject]:
 
 @dataclass(frozen=True)
 class Segment:
-    """One step of a path; `number` is set for an `[n]` and for an integer in a list path."""
+    """One step of a path; `number` is set for an `[n]` and for an integer in a list path.
+
+    `plain` marks a segment of dotted text that no key settled, `rivalled` one for which a shorter key was there too.
+    """
 
     text: str
     number: bool = False
+    plain: bool = False
+    rivalled: bool = False
 
 
 def index_of(segment: Segment, length: int) -> int:
@@ -188,7 +193,7 @@ def next_segment(path: str, at: int, here: Any, *, after_dot: bool) -> tuple[Seg
     keys = [key for key in runs(here, path, at) if key or not bracket]
     if keys:
         key = max(keys, key=len)
-        return Segment(key), at + len(key)
+        return Segment(key, rivalled=len(keys) > 1), at + len(key)
     if bracket:
         # reading: a quoted bracket holds no quote of its own kind; a backslash in it is a plain character;
         # [''] names the key "" also where it does not exist yet.
@@ -201,7 +206,7 @@ def next_segment(path: str, at: int, here: Any, *, after_dot: bool) -> tuple[Seg
     plain = re.split(r"[.\[]", path[at:], maxsplit=1)[0]
     if plain == "":
         raise Refuse('no key ""')
-    return Segment(plain), at + len(plain)
+    return Segment(plain, plain=True), at + len(plain)
 
 
 # ------------------------------------------------------------------------------------------- operations (contract, 3)
@@ -304,24 +309,30 @@ def apply_one(state: JsonObject, operation: Any) -> tuple[JsonObject, bool]:
         if not segments:
             raise Refuse("the state cannot be the target")
         value = copy.deepcopy(lookup(state, source))
+        ambiguous = is_ambiguous(path, segments, state)
         if kind == "move":
             texts = [[segment.text for segment in side] for side in (source, segments)]
             if len(source) < len(segments) and texts[1][: len(source)] == texts[0]:
                 raise Refuse("a move into its own child")
             remove(state, source)
-        return put(state, segments, value, "add", make_parents=False), False
-    ambiguous = isinstance(path, str) and not path.startswith("/") and could_be_split_otherwise(state, segments)
+        return put(state, segments, value, "add", make_parents=False), ambiguous
+    ambiguous = is_ambiguous(path, segments, state)
     return put(state, segments, read_value(operation), kind, make_parents=not rfc), ambiguous
 
 
-def could_be_split_otherwise(state: JsonObject, segments: list[Segment]) -> bool:
-    # reading: ambiguous when the part of a dotted text that no existing key settles is more than one segment;
-    # a pointer is never ambiguous, nor is `u.name` where the object `u` is there.
+def is_ambiguous(path: Any, segments: list[Segment], state: JsonObject) -> bool:
+    """True where a text path adds a key and could have been split otherwise."""
+    # reading: ambiguous when an operation adds a key, and either its dotted text goes on behind a new segment that no
+    # bracket spelled out, or a shorter key than the one taken was there too; a pointer is never ambiguous, nor is
+    # `u.name` where the object `u` is there. It stays ambiguous when a later operation is inapplicable.
+    if not isinstance(path, str) or path.startswith("/"):
+        return False
     here: Any = state
     for number, segment in enumerate(segments):
-        here = child(here, segment)
+        parent, here = here, child(here, segment)
         if here is MISSING:
-            return len(segments) - number > 1
+            unsettled = any(new.plain for new in segments[number:-1])
+            return isinstance(parent, dict) and (unsettled or any(passed.rivalled for passed in segments))
     return False
 
 

@@ -43,7 +43,7 @@ def ordered_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def read_json(text: str, start: int, *, raw_newlines: bool) -> tuple[Any, int]:
     """One JSON value at `start`, and where it ends."""
-    # reading: "raw newlines and tabs inside strings are accepted" is json's strict=False, so every control character is.
+    # reading: raw "newlines and tabs inside strings are accepted" as by strict=False: all control characters are.
     decoder = json.JSONDecoder(strict=not raw_newlines, object_pairs_hook=ordered_object)
     try:
         return decoder.raw_decode(text, start)
@@ -322,17 +322,20 @@ def outermost_candidates(value: Any) -> list[dict[str, Any]]:
 
 def is_cut_off(text: str, start: int) -> bool:
     """True when the object at `start` begins with one of the two keys and is never closed."""
-    if not re.match(r"""\{\s*(["'])(feedback|config_changes)\1""", text[start:]):
+    key = re.match(r"""\{[ \t\n\r\f]*(["'])(feedback|config_changes)\1""", text[start:])
+    if not key:
         return False
-    # reading: {} and [] count, round brackets do not; each opener is +1 and each closer -1, whatever its kind;
-    # both ' and " quote, a backslash escapes, and a quote may span lines.
+    # reading: {} and [] count, round brackets do not; each opener is +1 and each closer -1, whatever its kind.
+    # reading: an object whose first key stands in " is JSON, where ' is no quote; in one that starts with ' both are.
+    # A backslash escapes inside quotes, and a quote may span lines.
+    quotes = '"' if key[1] == '"' else "'\""
     depth, quote, at = 0, "", start
     while at < len(text):
         char = text[at]
         if quote:
             at += char == "\\"
             quote = "" if char == quote else quote
-        elif char in "'\"":
+        elif char in quotes:
             quote = char
         elif char in "{[":
             depth += 1
@@ -366,7 +369,7 @@ def extract(text: str) -> tuple[dict[str, Any], str]:
     fenced = False
     at = 0
     while at < len(text):
-        # reading: blank is space or tab; what follows ``` on an opening line is in the block, on a closing line it is not.
+        # reading: blank is space or tab; the rest of an opening line is in the block, that of a closing line is not.
         line_start = max(text.rfind("\n", 0, at), text.rfind("\r", 0, at)) + 1
         if text.startswith("```", at) and text[line_start:at].strip(" \t") == "":
             fenced = not fenced

@@ -15,9 +15,9 @@ pub struct Inapplicable {
     pub reason: String,
 }
 
-/// The state after a list of operations, and whether a text path that added a key could have been split otherwise.
+/// What a list of operations led to, and whether a text path that added a key could have been split otherwise.
 pub(crate) struct Applied<'a> {
-    pub(crate) state: Node<'a>,
+    pub(crate) state: Result<Node<'a>, Inapplicable>,
     pub(crate) ambiguous_path: bool,
 }
 
@@ -25,16 +25,17 @@ pub(crate) struct Applied<'a> {
 ///
 /// Law: `apply(before, diff(before, after)) == after`.
 pub fn apply<'a>(state: &'a Value<'a>, operations: &'a [Value<'a>]) -> Result<Value<'a>, Inapplicable> {
-    run(state, operations).map(|applied| applied.state.view().to_value())
+    run(state, operations).state.map(|state| state.view().to_value())
 }
 
 /// As [`apply`], with the result left as edits on top of `state`.
-pub(crate) fn run<'a>(state: &'a Value<'a>, operations: &'a [Value<'a>]) -> Result<Applied<'a>, Inapplicable> {
+pub(crate) fn run<'a>(state: &'a Value<'a>, operations: &'a [Value<'a>]) -> Applied<'a> {
     let mut editor = Editor { root: Node::Base(state), copied: 0, ambiguous_path: false };
-    for (index, operation) in operations.iter().enumerate() {
-        editor.apply(operation).map_err(|reason| Inapplicable { index, reason })?;
-    }
-    Ok(Applied { state: editor.root, ambiguous_path: editor.ambiguous_path })
+    let failed = operations
+        .iter()
+        .enumerate()
+        .find_map(|(index, operation)| editor.apply(operation).err().map(|reason| Inapplicable { index, reason }));
+    Applied { state: failed.map_or(Ok(editor.root), Err), ambiguous_path: editor.ambiguous_path }
 }
 
 /// What setting a value does at an array.
@@ -100,14 +101,14 @@ impl<'a> Editor<'a> {
 
     fn transfer(&mut self, source: &[Segment<'a>], target: &[Segment<'a>], is_move: bool) -> Result<bool, String> {
         let (nodes, depth) = self.get(source)?.measure();
+        if target.is_empty() {
+            return Err("only add and modify can replace the whole state".to_owned());
+        }
         if is_move && source == target {
             return Ok(false);
         }
         if is_move && target.starts_with(source) {
             return Err("a move into its own child".to_owned());
-        }
-        if target.is_empty() {
-            return Err("only add and modify can replace the whole state".to_owned());
         }
         check_depth(target, depth)?;
         self.copied += nodes;

@@ -130,15 +130,11 @@ impl<'a> Reader<'a, '_> {
     fn literal_escape(&mut self, out: &mut Vec<u8>) -> Result<(), ReadError> {
         let Some(byte) = self.peek() else { return Err(self.error("a string that is never closed")) };
         self.at += 1;
+        // The escapes that `repr` writes, and the other quote; an unknown one would keep its backslash in Python.
         let plain = match byte {
-            b'\n' => return Ok(()),
-            b'a' => 0x07,
-            b'b' => 0x08,
-            b'f' => 0x0C,
             b'n' => b'\n',
             b'r' => b'\r',
             b't' => b'\t',
-            b'v' => 0x0B,
             b'\\' | b'\'' | b'"' => byte,
             b'x' | b'u' | b'U' => {
                 let code = self.hex(match byte {
@@ -152,24 +148,7 @@ impl<'a> Reader<'a, '_> {
                 push_code_point(out, code);
                 return Ok(());
             }
-            b'0'..=b'7' => {
-                let mut code = u32::from(byte - b'0');
-                for _ in 0..2 {
-                    if let Some(digit @ b'0'..=b'7') = self.peek() {
-                        code = code * 8 + u32::from(digit - b'0');
-                        self.at += 1;
-                    }
-                }
-                push_code_point(out, code);
-                return Ok(());
-            }
-            b'N' => return Err(self.error("a character by name")),
-            // Python keeps the backslash of an escape that it does not know.
-            _ => {
-                out.push(b'\\');
-                self.at -= 1;
-                return Ok(());
-            }
+            _ => return Err(self.error("an escape that repr does not write")),
         };
         out.push(plain);
         Ok(())

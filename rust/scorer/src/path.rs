@@ -2,7 +2,7 @@
 
 use crate::limits::MAX_PATH_SEGMENTS;
 use crate::node::{ObjectView, Segment, Shape, View, follow};
-use crate::value::Value;
+use crate::value::{Text, Value};
 use std::borrow::Cow;
 
 /// A path that was read, and whether its text could have been split otherwise where it adds a key.
@@ -46,32 +46,36 @@ fn list<'a>(items: &'a [Value<'a>]) -> Resolution<'a> {
 fn slash_key<'a>(text: &'a [u8], state: View<'_, 'a>) -> Option<Segment<'a>> {
     let Shape::Object(object) = state.shape() else { return None };
     object.get(text)?;
-    let first = pointer(text).ok()?.segments.swap_remove(0);
-    object.get(&first.text).is_none().then(|| Segment::key(text))
+    let first = text[1..].split(|&b| b == b'/').next().map(unescape);
+    let is_pointer = matches!(first, Some(Ok(first)) if object.get(&first).is_some());
+    (!is_pointer).then(|| Segment::key(text))
 }
 
 /// RFC 6901.
 fn pointer(text: &[u8]) -> Resolution<'_> {
-    let unescape = |part: &'_ [u8]| -> Result<Vec<u8>, String> {
-        let mut out = Vec::with_capacity(part.len());
-        let mut bytes = part.iter();
-        while let Some(&byte) = bytes.next() {
-            out.push(match (byte, byte == b'~') {
-                (_, true) => match bytes.next() {
-                    Some(b'0') => b'~',
-                    Some(b'1') => b'/',
-                    _ => return Err("a pointer with \"~\" that is neither \"~0\" nor \"~1\"".to_owned()),
-                },
-                (plain, false) => plain,
-            });
-        }
-        Ok(out)
-    };
-    let segments = text[1..].split(|&b| b == b'/').map(|part| {
-        let text = if part.contains(&b'~') { Cow::Owned(unescape(part)?) } else { Cow::Borrowed(part) };
-        Ok(Segment { text, is_index: false })
-    });
-    Ok(Resolved { segments: segments.collect::<Result<_, String>>()?, ambiguous: false })
+    let segment = |part| Ok(Segment { text: unescape(part)?, is_index: false });
+    let segments = text[1..].split(|&b| b == b'/').map(segment).collect::<Result<_, String>>()?;
+    Ok(Resolved { segments, ambiguous: false })
+}
+
+/// A pointer's segment with `~1` for `/` and `~0` for `~`.
+fn unescape(part: &[u8]) -> Result<Text<'_>, String> {
+    if !part.contains(&b'~') {
+        return Ok(Cow::Borrowed(part));
+    }
+    let mut out = Vec::with_capacity(part.len());
+    let mut bytes = part.iter();
+    while let Some(&byte) = bytes.next() {
+        out.push(match byte {
+            b'~' => match bytes.next() {
+                Some(b'0') => b'~',
+                Some(b'1') => b'/',
+                _ => return Err("a pointer with \"~\" that is neither \"~0\" nor \"~1\"".to_owned()),
+            },
+            plain => plain,
+        });
+    }
+    Ok(Cow::Owned(out))
 }
 
 /// Where a dotted segment can end: at the end of the text, at `.` and at `[`.

@@ -1,6 +1,6 @@
 //! Verdicts: what a completion got right, to the last bit, and the first thing that it got wrong.
 
-use crate::apply::{Applied, run};
+use crate::apply::run;
 use crate::diff::{Entry, differences};
 use crate::extract::{Prediction, Strategy, with_prediction};
 use crate::node::{Segment, Shape, View, follow};
@@ -138,16 +138,17 @@ pub fn score(sample: &Sample, completion: Option<&[u8]>) -> Verdict {
 fn fill<'a>(verdict: &mut Verdict, sample: &'a Sample<'a>, prediction: &'a Prediction<'a>) {
     let feedback = sample.observation.compare(prediction.feedback());
     let operations = operations_of(prediction.config_changes()).unwrap_or_default();
-    match run(&sample.before, operations) {
+    let applied = run(&sample.before, operations);
+    verdict.ambiguous_path = applied.ambiguous_path;
+    match applied.state {
         Err(error) => {
             verdict.failure = Failure::InapplicableOperation;
             verdict.metrics = Some(with_feedback(Metrics::default(), feedback));
             verdict.first_mismatch = Some(Mismatch::Operation { index: error.index, reason: error.reason });
         }
-        Ok(applied) => {
-            let compared = Comparison::new(sample, &applied);
+        Ok(state) => {
+            let compared = Comparison::new(sample, state.view());
             let metrics = with_feedback(compared.metrics(), feedback);
-            verdict.ambiguous_path = applied.ambiguous_path;
             verdict.failure = match (metrics.config_match, metrics.feedback_match) {
                 (true, true) => Failure::None,
                 (true, false) => Failure::FeedbackOnly,
@@ -177,8 +178,7 @@ struct Comparison<'n, 'a> {
 }
 
 impl<'n, 'a: 'n> Comparison<'n, 'a> {
-    fn new(sample: &'n Sample<'a>, applied: &'n Applied<'a>) -> Self {
-        let state = applied.state.view();
+    fn new(sample: &'n Sample<'a>, state: View<'n, 'a>) -> Self {
         let predicted = differences(View::Value(&sample.before), state);
         let mut hits = 0;
         let mut disagreements = Vec::new();
