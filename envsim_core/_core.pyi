@@ -1,4 +1,4 @@
-"""Types of the Rust core. Sources: the scoring contract (docs/scoring-contract.md); sections are named with each entry."""
+"""Types of the Rust core. Sources: the scoring contract (docs/scoring-contract.md), sections named with each entry."""
 
 from collections.abc import Iterable
 from typing import Any, Final, TypeVar, final
@@ -6,12 +6,12 @@ from typing import Any, Final, TypeVar, final
 from envsim_core.enums import ChangeType, Failure, Outcome, Strategy
 
 __all__ = [
-    "Change",
     "MAX_COPIED_NODES",
     "MAX_DEPTH",
     "MAX_INTEGER_DIGITS",
     "MAX_PATH_SEGMENTS",
     "MISSING",
+    "Change",
     "Mismatch",
     "MissingType",
     "Prediction",
@@ -148,9 +148,7 @@ def diff(before: dict[str, Any] | str | bytes, after: dict[str, Any] | str | byt
     Raises InvalidState where one is no JSON object, TypeError where a dict holds what JSON cannot.
     """
 
-def apply(
-    state: _State, operations: list[Change] | list[dict[str, Any]] | list[Any] | str | bytes
-) -> _State:
+def apply(state: _State, operations: list[Change] | list[dict[str, Any]] | list[Any] | str | bytes) -> _State:
     """The state after a list of operations, applied in order (section 3), in the form in which it came in.
 
     Operations are dicts or changes, or the JSON of a list. The state itself is not touched.

@@ -78,7 +78,7 @@ class Transition(Record):
 
 
 class Sample(Record):
-    """One question of a benchmark with its truth: the fields that the scorer reads, and the stratum it was drawn for."""
+    """One question of a benchmark with its truth: what the scorer reads, and the stratum it was drawn for."""
 
     sample_id: str
     env_id: str
@@ -170,6 +170,10 @@ def read_rows(path: Path, record: type[Row]) -> Iterator[Row]:
             raise BadFile(path, number, None, f"not JSON: {error.msg} (column {error.colno})") from None
         except (UnicodeDecodeError, EOFError, gzip.BadGzipFile) as error:
             raise BadFile(path, number + 1, None, f"cannot be decoded: {error}") from None
+        except RecursionError:
+            raise BadFile(path, number, None, "is nested too deeply") from None
+        except ValueError as error:  # an integer beyond Python's limit of digits
+            raise BadFile(path, number, None, f"cannot be read: {error}") from None
 
 
 def dump_row(row: Record) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import gzip
 import json
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -214,6 +215,14 @@ def test_truncated_json_names_the_row_and_the_place_at_every_length(tmp_path: Pa
         assert "character" in str(caught.value)
 
 
+@pytest.fixture
+def default_digits() -> Iterator[None]:
+    limit = sys.get_int_max_str_digits()  # of the whole process: another test may have lifted it
+    sys.set_int_max_str_digits(sys.int_info.default_max_str_digits)
+    yield
+    sys.set_int_max_str_digits(limit)
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -228,6 +237,7 @@ def test_truncated_json_names_the_row_and_the_place_at_every_length(tmp_path: Pa
         ("[" + "9" * 5000 + "]", "row 1: cannot be read: Exceeds the limit"),
     ],
 )
+@pytest.mark.usefixtures("default_digits")
 def test_a_file_of_another_kind_is_an_error(tmp_path: Path, content: str, message: str) -> None:
     with pytest.raises(BadFile, match=message.replace("[", r"\[")):
         list(read_published(write(tmp_path / "a.json", content)))

@@ -8,8 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import envsim_core as ec
 import pytest
+
+import envsim_core as ec
 
 ROOT = Path(__file__).parents[1]
 STUB = ast.parse((ROOT / "envsim_core" / "_core.pyi").read_text(encoding="utf-8"))
@@ -38,13 +39,18 @@ def test_help_says_what_the_stub_says(name: str, text: str) -> None:
 
 def test_the_stub_fits_the_binary() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "mypy.stubtest", "envsim_core._core"], cwd=ROOT, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "mypy.stubtest", "envsim_core._core"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_importing_the_core_loads_nothing_heavy() -> None:
-    probe = "import sys, envsim_core; print(*sorted(m for m in ('polars', 'pydantic', 'openai', 'pathlib') if m in sys.modules))"
+    heavy = "{'polars', 'pydantic', 'openai', 'pathlib'}"
+    probe = f"import sys, envsim_core; print(*sorted({heavy} & sys.modules.keys()))"
     done = subprocess.run([sys.executable, "-S", "-c", probe], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
 
@@ -54,7 +60,7 @@ def test_enums_equal_their_text() -> None:
     verdict = ec.score(sample, "{}")
     assert verdict.outcome == "unparsed"
     assert verdict.outcome is ec.Outcome.UNPARSED
-    assert {verdict.failure: 1}["unparsed"] == 1
+    assert {"unparsed": 1}[verdict.failure] == 1
     assert verdict.strategy is None
 
 

@@ -1,0 +1,39 @@
+# The workflow: environments -> transitions -> benchmark -> prompts -> completions -> verdicts -> report.
+# One room is one file in rules/, one module in envsim_core/stages/ and one folder in results/.
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+configfile: "configs/config.yaml"
+
+
+include: "rules/common.smk"
+include: "rules/collect.smk"
+include: "rules/stratify.smk"
+include: "rules/prompts.smk"
+include: "rules/infer.smk"
+include: "rules/score.smk"
+include: "rules/report.smk"
+include: "rules/evaluate.smk"
+
+
+# seconds of work each: not worth a place in a cluster's queue
+localrules:
+    all,
+    benchmark,
+    report,
+    render_prompts,
+    score_completions,
+    write_report,
+
+
+rule all:
+    default_target: True
+    input:
+        rules.report.input,
+
+
+onsuccess:
+    if REPORTED & set(workflow.dag_settings.targets or ["all"]):
+        shell("python -m envsim_core show-leaderboard --report {RESULTS}/report")

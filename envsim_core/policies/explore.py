@@ -1,0 +1,65 @@
+"""Policy `explore`: seeded calls without any LLM, drawn from tool schemas and the live state, steered by need.
+
+Tools that led to strata which are still rare in this environment are drawn more often. Arguments come from the state
+wherever their name says where to look; now and then one is made wrong on purpose.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from random import Random
+
+from envsim_core.executor import Status
+from envsim_core.policies.arguments import Arguments
+from envsim_core.records import Action, Environment, JsonObject
+from envsim_core.strata import OUTSIDE, STRATA
+
+WRONG_SHARE = 0.12  # of the calls get one argument that cannot be right
+CURIOSITY = 0.05  # keeps every tool in play, whatever it led to so far
+LOST = {"timeout", "memory", "crashed"}
+MAX_LOST = 3  # a tool that was killed thus often is not called again: each such call costs seconds
+# How many samples a benchmark wants of each stratum, in proportion: the published quotas.
+WANTED = dict(zip(STRATA, (20, 40, 40, 25, 25, 50, 50, 50, 50, 50), strict=True)) | {OUTSIDE: 0}
+
+
+def create(environment: Environment) -> Explore:
+    """A policy for one environment."""
+    return Explore(environment)
+
+
+class Explore:
+    """Draws calls for one environment and counts which strata its tools lead to."""
+
+    def __init__(self, environment: Environment) -> None:
+        self._tools = environment.tools
+        self._led_to: dict[str, Counter[str]] = defaultdict(Counter)
+        self._reached: Counter[str] = Counter()
+        self._lost: Counter[str] = Counter()
+
+    def choose(self, rng: Random, state: JsonObject) -> Action | None:
+        """A tool by need, with arguments from the state; None when every tool was given up."""
+        worth = [self._worth(tool.name) for tool in self._tools]
+        if not any(worth):
+            return None
+        tool = rng.choices(self._tools, worth)[0]
+        arguments = Arguments(rng, state).draw(tool.parameters, wrong=rng.random() < WRONG_SHARE)
+        return Action(name=tool.name, arguments=arguments)
+
+    def learn(self, action: Action, status: Status, stratum: str | None) -> None:
+        """Count what the call led to; a call that could not be executed counts against its tool."""
+        self._led_to[action.name][stratum or OUTSIDE] += 1
+        self._lost[action.name] += status in LOST
+        if stratum:
+            self._reached[stratum] += 1
+
+    def _worth(self, tool: str) -> float:
+        """The chance that a call of this tool lands in each stratum, weighted by how much that stratum is needed."""
+        if self._lost[tool] >= MAX_LOST:
+            return 0.0
+        seen = self._led_to[tool]
+        calls = seen.total()
+        if calls < 3:
+            return 1.0
+        need = {stratum: WANTED[stratum] / (1 + self._reached[stratum]) for stratum in seen}
+        most = max(WANTED[stratum] / (1 + self._reached[stratum]) for stratum in STRATA)
+        return CURIOSITY + sum(count / calls * need[stratum] for stratum, count in seen.items()) / most

@@ -1,0 +1,85 @@
+# Lookups that every room uses; no rules here.
+import importlib
+import os
+import shlex
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+from envsim_core.config import config_json, load_config, load_models, parse_config
+from envsim_core.errors import EnvSimError, UnknownName
+from envsim_core.sources import load_source
+
+
+def checked_config():
+    """The configuration: every file by itself, so that an error names it, then what --config made of them."""
+    try:
+        for path in workflow.configfiles:
+            load_config(path)
+        checked = parse_config(config, "--config", typed=False)
+        entries = load_models(checked.models_file)
+        for name in checked.models:
+            if name not in entries:
+                raise UnknownName(f"entry in {checked.models_file} for the model", name, entries)
+    except EnvSimError as error:
+        raise WorkflowError(str(error)) from None
+    return checked, entries
+
+
+CONFIG, MODELS = checked_config()
+RESULTS = CONFIG.results
+REPORTED = {"all", "report"}  # the targets that end with a leaderboard
+
+
+# `snakemake eval_model ...` works as typed: without a profile, --cores or --jobs, this machine's cores are used.
+if workflow.resource_settings.cores is None and workflow.resource_settings.nodes is None:
+    workflow.resource_settings.cores = os.cpu_count()
+
+# A rule runs the Python that Snakemake runs in, also where its environment was not activated. Conda brings its own.
+if not workflow.deployment_settings.deployment_method:
+    shell.prefix(f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH; ")
+
+
+wildcard_constraints:
+    model="[A-Za-z0-9][A-Za-z0-9._-]*",
+    shard="[0-9]+",
+
+
+def version(room):
+    """The VERSION of a room's stage: a change of meaning reruns its rules, a change of a comment does not."""
+    return importlib.import_module(f"envsim_core.stages.{room}").VERSION
+
+
+def settings(*keys):
+    """The named top-level keys as inline JSON; as a parameter they rerun a job when they change, and only then."""
+    return config_json(CONFIG, *keys)
+
+
+def source_files():
+    """The files that environments are read from."""
+    try:
+        return [os.path.relpath(path) for path in load_source(CONFIG.collect.source).source_files(CONFIG.collect)]
+    except EnvSimError as error:
+        raise WorkflowError(str(error)) from None
+
+
+def model_settings(wildcards):
+    """A model's entry, so that changing it asks this model again and no other."""
+    return MODELS[wildcards.model].model_dump_json()
+
+
+def evaluated_file(wildcards):
+    """The published file that eval_model was called with."""
+    if CONFIG.benchmark is None or CONFIG.model is None:
+        raise WorkflowError("eval_model needs both: snakemake eval_model --config benchmark=FILE model=NAME")
+    return CONFIG.benchmark
+
+
+def evaluation_prefix():
+    """What the names of an evaluation's files begin with; they lie beside the input."""
+    if CONFIG.benchmark is None or CONFIG.model is None:
+        return f"{RESULTS}/evaluate/unset"
+    from envsim_core.stages.evaluate import output_prefix
+
+    return str(output_prefix(Path(CONFIG.benchmark), CONFIG.model))

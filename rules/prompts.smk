@@ -1,0 +1,23 @@
+# prompts: samples in, chat requests out.
+rule render_prompts:
+    input:
+        environments=ENVIRONMENTS,
+        benchmark=BENCHMARK,
+    output:
+        requests=f"{RESULTS}/prompts/requests.jsonl",
+    log:
+        f"{RESULTS}/logs/render_prompts.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/render_prompts.tsv"
+    conda:
+        "environment.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=30,
+    params:
+        version=version("prompts"),
+        config=settings("prompts"),
+    shell:
+        "python -m envsim_core render-prompts --environments {input.environments:q}"
+        " --benchmark {input.benchmark:q} --requests {output.requests:q} 2>&1 | tee {log:q}"

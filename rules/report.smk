@@ -1,0 +1,38 @@
+# report: verdicts in, one page with its numbers as JSON, Markdown and Parquet out.
+rule write_report:
+    input:
+        benchmark=BENCHMARK,
+        composition=COMPOSITION,
+        verdicts=expand(rules.score_completions.output.verdicts, model=CONFIG.models),
+        summaries=expand(rules.score_completions.output.summary, model=CONFIG.models),
+    output:
+        page=f"{RESULTS}/report/index.html",
+        leaderboard=f"{RESULTS}/report/leaderboard.json",
+        markdown=f"{RESULTS}/report/leaderboard.md",
+        table=f"{RESULTS}/report/leaderboard.parquet",
+        strata=f"{RESULTS}/report/strata.parquet",
+    log:
+        f"{RESULTS}/logs/write_report.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/write_report.tsv"
+    conda:
+        "environment.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        version=version("report"),
+        config=settings("report"),
+        scores=lambda wildcards, input: [str(Path(path).parent) for path in input.verdicts],
+        report=lambda wildcards, output: str(Path(output.page).parent),
+    shell:
+        "python -m envsim_core write-report {params.scores:q} --benchmark {input.benchmark:q}"
+        " --composition {input.composition:q} --report {params.report:q}"
+        " --config {params.config:q} 2>&1 | tee {log:q}"
+
+
+rule report:
+    input:
+        rules.write_report.output.page,
+        rules.write_report.output.leaderboard,
