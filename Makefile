@@ -30,7 +30,7 @@ run: install  ## run the whole benchmark on this machine and show where its repo
 
 test: install lint  ## run everything that CI runs
 	cargo test --quiet $(CARGO_FLAGS) --locked
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 lint: install  ## check formats, types, imports and the workflow, changing nothing
 	cargo fmt --manifest-path rust/Cargo.toml --all --check
