@@ -12,6 +12,7 @@ from typing import Any
 import polars as pl
 
 from envsim_core.records import Action, Sample, write_json, write_rows
+from envsim_core.stages.score import SCHEMA
 
 QUOTAS = {
     "failure": (20, 0),
@@ -19,27 +20,6 @@ QUOTAS = {
     "no_change_args": (40, 0),
     **{f"delta_{count}": (25 if count < 3 else 50, count) for count in range(1, 7)},
     "delta_7_12": (50, 9),
-}
-
-SCHEMA = {
-    "sample_id": pl.String,
-    "strategy": pl.String,
-    "outcome": pl.String,
-    "failure": pl.String,
-    "config_match": pl.Boolean,
-    "feedback_match": pl.Boolean,
-    "feedback_verbatim": pl.Boolean,
-    "changed_precision": pl.Float64,
-    "changed_recall": pl.Float64,
-    "changed_f1": pl.Float64,
-    "collateral": pl.Int64,
-    "config_match_masked": pl.Boolean,
-    "silent_corruption": pl.Boolean,
-    "ambiguous_path": pl.Boolean,
-    "config_match_published_hosted": pl.Boolean,
-    "feedback_match_published_hosted": pl.Boolean,
-    "config_match_published_own": pl.Boolean,
-    "feedback_match_published_own": pl.Boolean,
 }
 
 Verdict = dict[str, Any]
