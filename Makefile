@@ -15,7 +15,7 @@ RUN := $(BIN)/snakemake --profile cluster/local
 FIND_PYTHON := for python in $${PYTHON:-} python3 python3.13 python3.12 python3.11 python3.14; do \
 	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && break; python=; done
 
-.PHONY: help run test lint format profiles install require clean
+.PHONY: help run test lint format bench profiles install require clean
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -49,6 +49,10 @@ format: install  ## format Rust, Python and Snakemake files, and write configs/s
 	$(BIN)/ruff format --quiet .
 	$(BIN)/snakefmt Snakefile rules
 	$(BIN)/python -m envsim_core write-schema
+
+bench: install  ## measure the core beside what else could do its work, in one run
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[workflow,dev,bench]'
+	$(BIN)/python tests/bench.py
 
 profiles:  ## let `snakemake --profile slurm` (local, gpu) work by name
 	@folder="$${XDG_CONFIG_HOME:-$$HOME/.config}/snakemake"; mkdir -p "$$folder"; \
