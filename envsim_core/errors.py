@@ -34,7 +34,8 @@ class UnknownName(EnvSimError):
 
         self.kind, self.name, self.known = kind, name, sorted(known)
         near = get_close_matches(name, self.known, n=1, cutoff=0.5)
-        hint = f'did you mean "{near[0]}"?' if near else f"known: {', '.join(self.known) or 'none'}"
+        some = ", ".join(self.known[:20]) + (f", … ({len(self.known)} in all)" if len(self.known) > 20 else "")
+        hint = f'did you mean "{near[0]}"?' if near else f"known: {some or 'none'}"
         super().__init__(f'no {kind} "{name}"; {hint}')
 
 

@@ -4,7 +4,7 @@ use crate::columns::Columns;
 use crate::error::{BadFile, Error};
 use crate::limits::{BATCH_BYTES, BATCH_ROWS};
 use crate::lookup::shown;
-use crate::record::{SAMPLE_COLUMNS, SAMPLE_REQUIRED, read_sample};
+use crate::record::{SAMPLE_COLUMNS, SAMPLE_REQUIRED, check_id, read_sample};
 use crate::rows::{RowReader, Rows};
 use crate::{pipeline, thread_count};
 use arrow_array::RecordBatch;
@@ -53,10 +53,12 @@ impl Benchmark {
         let commit = |read: Vec<(u64, Sample<'static>)>| -> Result<(), Error> {
             for (line, sample) in read {
                 let bad = |why: String| BadFile::new(path, Some(line), Some("sample_id"), why);
-                let id = sample.id().ok_or_else(|| bad("is missing".to_owned()))?;
-                if let Some(first) = places.insert(id.to_vec(), samples.len()) {
-                    return Err(bad(format!("{} is the id of line {} too", shown(id), lines[first])).into());
+                check_id(sample.id()).map_err(|wrong| bad(wrong.why))?;
+                let id = sample.id().unwrap_or_default().to_vec();
+                if let Some(&first) = places.get(&id) {
+                    return Err(bad(format!("{} is the id of line {} too", shown(&id), lines[first])).into());
                 }
+                places.insert(id, samples.len());
                 lines.push(line);
                 samples.push(sample);
             }
@@ -107,7 +109,7 @@ impl Benchmark {
         tick: &mut dyn FnMut() -> ControlFlow<()>,
     ) -> Result<Vec<RecordBatch>, Error> {
         let gather = |scored: &mut dyn Iterator<Item = Verdict>| {
-            let mut columns = Columns::default();
+            let mut columns = Columns::with_capacity(scored.size_hint().0);
             scored.for_each(|verdict| columns.push(&verdict));
             columns.finish()
         };

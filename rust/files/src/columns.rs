@@ -43,7 +43,7 @@ pub fn schema() -> SchemaRef {
 }
 
 /// Columns that grow by one verdict at a time.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Columns {
     sample_id: StringBuilder,
     strategy: StringBuilder,
@@ -64,6 +64,27 @@ fn integer(number: usize) -> i64 {
 }
 
 impl Columns {
+    /// No verdicts yet, and room for this many: batches wait until their row group is full, so none takes more than it
+    /// needs.
+    pub fn with_capacity(rows: usize) -> Self {
+        let text = || StringBuilder::with_capacity(rows, 0);
+        let flag = |_| BooleanBuilder::with_capacity(rows);
+        Self {
+            sample_id: text(),
+            strategy: text(),
+            outcome: text(),
+            failure: text(),
+            flags: [0; 5].map(flag),
+            shares: [0; 3].map(|_| Float64Builder::with_capacity(rows)),
+            collateral: Int64Builder::with_capacity(rows),
+            ambiguous_path: flag(0),
+            mismatch: [0; 3].map(|_| text()),
+            operation: Int64Builder::with_capacity(rows),
+            reason: text(),
+            json: Vec::new(),
+        }
+    }
+
     /// Append a verdict.
     pub fn push(&mut self, verdict: &Verdict) {
         self.sample_id.append_option(verdict.sample_id.as_deref().map(lossy));
@@ -161,6 +182,9 @@ fn cut(text: Cow<'_, str>) -> Cow<'_, str> {
     if text.len() <= MAX_MISMATCH_BYTES {
         return text;
     }
-    let end = text.floor_char_boundary(MAX_MISMATCH_BYTES - '…'.len_utf8());
+    let mut end = MAX_MISMATCH_BYTES - '…'.len_utf8();
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
     Cow::Owned(format!("{}…", &text[..end]))
 }

@@ -7,7 +7,7 @@ pub const MAX_LINE_BYTES: usize = 1 << 30;
 pub const MAX_MISMATCH_BYTES: usize = 1000;
 
 /// Rows of one row group of a verdict file, and so what an interrupted run may lose.
-pub const ROW_GROUP_ROWS: usize = 8192;
+pub const ROW_GROUP_ROWS: usize = 4096;
 
 /// A batch ends at the first row that reaches one of these two.
 pub(crate) const BATCH_BYTES: usize = 1 << 20;

@@ -81,6 +81,15 @@ pub(crate) fn sample_id(row: Row<'_>) -> Result<Vec<u8>, Wrong> {
     }
 }
 
+/// An id has to be there, and a table has to be able to hold it.
+pub(crate) fn check_id(id: Option<&[u8]>) -> Result<(), Wrong> {
+    match id {
+        None => Err(Wrong::field("sample_id", "is missing")),
+        Some(id) if std::str::from_utf8(id).is_err() => Err(Wrong::field("sample_id", "holds a lone surrogate")),
+        Some(_) => Ok(()),
+    }
+}
+
 fn id_of<'v>(value: &'v Value<'_>) -> Result<&'v [u8], Wrong> {
     let Value::Object(fields) = value else { return Err(Wrong::row("is not a JSON object")) };
     match fields.get(b"sample_id") {

@@ -6,13 +6,13 @@ use crate::limits::{BATCH_BYTES, BATCH_ROWS};
 use crate::lookup::{Lookup, shown};
 use crate::partial::{Partial, identity};
 use crate::record::{
-    COMPLETION_COLUMNS, SAMPLE_COLUMNS, SAMPLE_REQUIRED, Wrong, leading_id, sample_id, score_row, with_answer,
+    COMPLETION_COLUMNS, SAMPLE_COLUMNS, SAMPLE_REQUIRED, Wrong, check_id, leading_id, sample_id, score_row, with_answer,
 };
 use crate::rows::{Row, RowReader, Rows, count};
 use crate::sink::{Scored, Sink};
 use crate::summary::Summary;
 use crate::{pipeline, thread_count};
-use envsim_scorer::{Verdict, check_text};
+use envsim_scorer::Verdict;
 use std::fs::File;
 use std::io::BufReader;
 use std::ops::ControlFlow;
@@ -170,7 +170,7 @@ impl Files<'_> {
     }
 
     fn score_in_order(&self, pairs: &Pairs) -> Result<Scored, Stop> {
-        let mut columns = Columns::default();
+        let mut columns = Columns::with_capacity(pairs.samples.len());
         for at in 0..pairs.samples.len() {
             if at >= pairs.completions.len() {
                 return Err(Stop::OutOfOrder);
@@ -185,7 +185,7 @@ impl Files<'_> {
                 BadFile::new(self.completions, Some(pairs.completions.number(at)), wrong.field, wrong.why)
             })?;
             let (same, verdict) = scored.map_err(|wrong| self.wrong_sample(pairs, at, wrong))?;
-            check_id(&verdict).map_err(|wrong| self.wrong_sample(pairs, at, wrong))?;
+            check_id(verdict.sample_id.as_deref()).map_err(|wrong| self.wrong_sample(pairs, at, wrong))?;
             if !same {
                 return Err(Stop::OutOfOrder);
             }
@@ -204,7 +204,7 @@ impl Files<'_> {
         handle: &mut BufReader<File>,
         hash: &(impl Fn(&[u8]) -> u64 + Sync),
     ) -> Result<Scored, Stop> {
-        let mut columns = Columns::default();
+        let mut columns = Columns::with_capacity(pairs.samples.len());
         for at in 0..pairs.samples.len() {
             let wrong = |wrong| self.wrong_sample(pairs, at, wrong);
             let mut score_as = |id: &[u8]| -> Result<Option<Verdict>, Stop> {
@@ -227,7 +227,7 @@ impl Files<'_> {
                 }
             }
             if let Some(verdict) = verdict {
-                check_id(&verdict).map_err(wrong)?;
+                check_id(verdict.sample_id.as_deref()).map_err(wrong)?;
                 columns.push(&verdict);
             }
         }
@@ -239,18 +239,6 @@ impl Files<'_> {
 fn id_hash(sink: &Sink) -> impl Fn(&[u8]) -> u64 + Sync + use<> {
     let hasher = sink.ids.hasher();
     move |id| std::hash::BuildHasher::hash_one(&hasher, id)
-}
-
-/// An id has to be there, and a table has to be able to hold it.
-fn check_id(verdict: &Verdict) -> Result<(), Wrong> {
-    match verdict.sample_id.as_deref() {
-        None => Err(Wrong::field("sample_id", "is missing")),
-        Some(id) if std::str::from_utf8(id).is_err() => match check_text(id) {
-            Ok(()) => Err(Wrong::field("sample_id", "holds a lone surrogate")),
-            Err(at) => Err(Wrong::field("sample_id", format!("not UTF-8 at byte {at}"))),
-        },
-        Some(_) => Ok(()),
-    }
 }
 
 impl Pairs {

@@ -54,11 +54,16 @@ pub(crate) struct Scored {
     pub(crate) bytes: u64,
 }
 
+/// Batches that are joined at a time.
+const COMPACTED_BATCHES: usize = 16;
+
 /// The verdicts of a run.
 pub(crate) struct Sink {
     benchmark: PathBuf,
     partial: Partial,
     waiting: Vec<RecordBatch>,
+    /// How many of these, the first ones, are joined already.
+    compacted: usize,
     waiting_rows: usize,
     pub(crate) ids: Ids,
     pub(crate) summary: Summary,
@@ -71,6 +76,7 @@ impl Sink {
             benchmark: benchmark.to_owned(),
             partial,
             waiting: Vec::new(),
+            compacted: 0,
             waiting_rows: 0,
             ids: Ids::default(),
             summary: Summary::default(),
@@ -120,7 +126,7 @@ impl Sink {
             self.write()?;
         }
         self.wait(rest);
-        Ok(())
+        self.compact()
     }
 
     fn wait(&mut self, batch: RecordBatch) {
@@ -130,10 +136,26 @@ impl Sink {
         }
     }
 
+    /// Join the batches that came last: many small ones take several times the memory of one.
+    fn compact(&mut self) -> Result<(), BadFile> {
+        if self.waiting.len() - self.compacted >= COMPACTED_BATCHES {
+            let joined = self.join(&self.waiting[self.compacted..])?;
+            self.waiting.truncate(self.compacted);
+            self.waiting.push(joined);
+            self.compacted += 1;
+        }
+        Ok(())
+    }
+
+    fn join(&self, batches: &[RecordBatch]) -> Result<RecordBatch, BadFile> {
+        concat_batches(&crate::columns::schema(), batches)
+            .map_err(|error| BadFile::whole(&self.benchmark, format!("has too long ids: {error}")))
+    }
+
     fn write(&mut self) -> Result<(), BadFile> {
         // How the rows came in must not show in the bytes that go out, so they are joined first.
-        let batch = concat_batches(&crate::columns::schema(), &self.waiting)
-            .map_err(|error| BadFile::whole(&self.benchmark, format!("has too long ids: {error}")))?;
+        let batch = self.join(&self.waiting)?;
+        self.compacted = 0;
         self.waiting.clear();
         self.waiting_rows = 0;
         self.partial.write(&batch)
