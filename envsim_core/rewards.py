@@ -95,7 +95,7 @@ class Reward:
         return rewards
 
     def of(self, verdict: Verdict) -> float:
-        """The reward of one verdict, in [0, 1]. Raises ValueError where it is `failed`: no answer, no reward."""
+        """The reward of one verdict, in [0, 1]. Raises ValueError where it is `failed`."""
         if verdict.outcome == Outcome.FAILED:
             raise ValueError("a failed verdict has no reward: infrastructure gave no answer")
         if verdict.outcome != Outcome.SCORED:

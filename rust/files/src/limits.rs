@@ -9,6 +9,9 @@ pub const MAX_MISMATCH_BYTES: usize = 1000;
 /// Rows of one row group of a verdict file, and so what an interrupted run may lose.
 pub const ROW_GROUP_ROWS: usize = 4096;
 
+/// Rows that are joined and encoded at a time; a row group is a whole number of these.
+pub(crate) const SLICE_ROWS: usize = 512;
+
 /// A batch ends at the first row that reaches one of these two.
 pub(crate) const BATCH_BYTES: usize = 1 << 20;
 pub(crate) const BATCH_ROWS: usize = 512;

@@ -4,9 +4,11 @@ use crate::compressed::{self, Kind};
 use crate::error::BadFile;
 use crate::record::{COMPLETION_COLUMNS, Wrong, with_answer};
 use crate::rows::{Row, RowReader, Rows};
-use crate::sink::Ids;
+use crate::sink::{IdHash, each_id};
 use envsim_scorer::{Text, Value, write_json};
+use hashbrown::HashSet;
 use std::fs::File;
+use std::hash::BuildHasher;
 use std::io::{BufRead, BufReader, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
@@ -17,15 +19,16 @@ pub(crate) struct Lookup {
     lines: PathBuf,
     /// Hash of the id and place of the line, in order.
     places: Vec<(u64, u64)>,
+    hash: IdHash,
 }
 
 impl Lookup {
     /// Find all completions. Those that are compressed or in a table are copied to `scratch` as lines.
     ///
     /// An id that stands in two rows is an error.
-    pub(crate) fn build(path: &Path, scratch: &Path, ids: &Ids) -> Result<Self, BadFile> {
+    pub(crate) fn build(path: &Path, scratch: &Path, hash: IdHash) -> Result<Self, BadFile> {
         let plain = compressed::open(path)?.1 == Kind::Plain;
-        let mut lookup = Self { path: path.to_owned(), lines: path.to_owned(), places: Vec::new() };
+        let mut lookup = Self { path: path.to_owned(), lines: path.to_owned(), places: Vec::new(), hash };
         if !plain {
             copy(path, scratch)?;
             lookup.lines = scratch.to_owned();
@@ -40,7 +43,7 @@ impl Lookup {
             }
             number += 1;
             if !text_of(&line, at).iter().all(u8::is_ascii_whitespace) {
-                let id = with_answer(Row::Line(text_of(&line, at)), |id, _| ids.hash(id));
+                let id = with_answer(Row::Line(text_of(&line, at)), |id, _| lookup.hash.hash_one(id));
                 lookup.places.push((id.map_err(|wrong| at_line(path, number, wrong))?, at));
             }
             at += length as u64;
@@ -64,13 +67,13 @@ impl Lookup {
     pub(crate) fn find<R>(
         &self,
         handle: &mut BufReader<File>,
-        ids: u64,
         id: &[u8],
         then: impl FnOnce(Option<&[u8]>) -> R,
     ) -> Result<Option<R>, BadFile> {
-        let start = self.places.partition_point(|&(hash, _)| hash < ids);
+        let wanted = self.hash.hash_one(id);
+        let start = self.places.partition_point(|&(hash, _)| hash < wanted);
         let mut then = Some(then);
-        for &(_, at) in self.places[start..].iter().take_while(|&&(hash, _)| hash == ids) {
+        for &(_, at) in self.places[start..].iter().take_while(|&&(hash, _)| hash == wanted) {
             let line = self.line(handle, at)?;
             let found = with_answer(Row::Line(text_of(&line, at)), |other, completion| {
                 (other == id).then(|| then.take().map(|then| then(completion))).flatten()
@@ -82,14 +85,19 @@ impl Lookup {
         Ok(None)
     }
 
-    /// The first row whose id is not among `ids`, as an error.
-    pub(crate) fn first_unknown(&self, ids: &Ids, benchmark: &Path) -> Result<(), BadFile> {
+    /// Check that every completion belongs to a sample.
+    pub(crate) fn check_known(&self, benchmark: &Path) -> Result<(), BadFile> {
+        let mut ids = HashSet::with_hasher(self.hash.clone());
+        each_id(benchmark, |id, _| {
+            ids.insert(id);
+            Ok(())
+        })?;
         let mut handle = self.open()?;
         let mut places: Vec<u64> = self.places.iter().map(|&(_, at)| at).collect();
         places.sort_unstable();
         for at in places {
             let line = self.line(&mut handle, at)?;
-            let unknown = with_answer(Row::Line(text_of(&line, at)), |id, _| (!ids.may_hold(id)).then(|| shown(id)));
+            let unknown = with_answer(Row::Line(text_of(&line, at)), |id, _| (!ids.contains(id)).then(|| shown(id)));
             if let Ok(Some(id)) = unknown {
                 let why = format!("{id} is the id of no sample of {}", benchmark.display());
                 return Err(BadFile::new(&self.path, Some(self.number(at)?), Some("sample_id"), why));

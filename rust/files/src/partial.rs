@@ -46,6 +46,9 @@ pub(crate) fn identity(path: &Path) -> Result<String, BadFile> {
     identify().map_err(|error| BadFile::io(path, "read", &error))
 }
 
+/// The row group that is not whole yet.
+const PART_IN_WORK: &str = "part.tmp";
+
 fn properties() -> WriterProperties {
     let level = ZstdLevel::try_new(3).unwrap_or_default();
     WriterProperties::builder()
@@ -61,6 +64,7 @@ pub(crate) struct Partial {
     target: PathBuf,
     folder: PathBuf,
     parts: usize,
+    writer: Option<ArrowWriter<File>>,
     _lock: File,
 }
 
@@ -84,7 +88,7 @@ impl Partial {
             Err(TryLockError::Error(error)) => return Err(failed(&error)),
         }
         let inputs = format!("format {FORMAT}, envsim {}\n{inputs}", env!("CARGO_PKG_VERSION"));
-        let mut partial = Self { target: target.to_owned(), folder, parts: 0, _lock: lock };
+        let mut partial = Self { target: target.to_owned(), folder, parts: 0, writer: None, _lock: lock };
         partial.take_over(&inputs).map_err(|error| failed(&error))?;
         Ok(partial)
     }
@@ -128,21 +132,34 @@ impl Partial {
         Ok(None)
     }
 
-    /// Write a row group.
+    /// Write rows of the current row group. How they are cut into calls shows in the bytes.
     pub(crate) fn write(&mut self, batch: &RecordBatch) -> Result<(), BadFile> {
-        let path = self.part(self.parts);
-        let temporary = self.folder.join("part.tmp");
-        let write = || -> Result<(), ParquetError> {
-            let options = ArrowWriterOptions::new().with_properties(properties()).with_skip_arrow_metadata(true);
-            let mut writer = ArrowWriter::try_new_with_options(File::create(&temporary)?, schema(), options)?;
-            writer.write(batch)?;
+        let write = |writer: &mut Option<ArrowWriter<File>>| -> Result<(), ParquetError> {
+            if writer.is_none() {
+                let options = ArrowWriterOptions::new().with_properties(properties()).with_skip_arrow_metadata(true);
+                let file = File::create(self.folder.join(PART_IN_WORK))?;
+                *writer = Some(ArrowWriter::try_new_with_options(file, schema(), options)?);
+            }
+            writer.as_mut().map_or(Ok(()), |writer| writer.write(batch))
+        };
+        write(&mut self.writer).map_err(|error| self.not_written(&error))
+    }
+
+    /// End the current row group, if there is one: from now on it is kept.
+    pub(crate) fn end_group(&mut self) -> Result<(), BadFile> {
+        let Some(writer) = self.writer.take() else { return Ok(()) };
+        let end = || -> Result<(), ParquetError> {
             writer.close()?;
-            fs::rename(&temporary, &path)?;
+            fs::rename(self.folder.join(PART_IN_WORK), self.part(self.parts))?;
             Ok(())
         };
-        write().map_err(|error| BadFile::whole(&self.target, format!("cannot be written: {error}")))?;
+        end().map_err(|error| self.not_written(&error))?;
         self.parts += 1;
         Ok(())
+    }
+
+    fn not_written(&self, error: &ParquetError) -> BadFile {
+        BadFile::whole(&self.target, format!("cannot be written: {error}"))
     }
 
     /// Join the row groups, put the file in its place, and remove the folder.
@@ -160,7 +177,7 @@ impl Partial {
             fs::remove_dir_all(&self.folder)?;
             Ok(())
         };
-        join().map_err(|error| BadFile::whole(&self.target, format!("cannot be written: {error}")))
+        join().map_err(|error| self.not_written(&error))
     }
 }
 

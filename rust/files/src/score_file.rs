@@ -9,7 +9,7 @@ use crate::record::{
     COMPLETION_COLUMNS, SAMPLE_COLUMNS, SAMPLE_REQUIRED, Wrong, check_id, leading_id, sample_id, score_row, with_answer,
 };
 use crate::rows::{Row, RowReader, Rows, count};
-use crate::sink::{Scored, Sink};
+use crate::sink::{IdHash, Scored, Sink};
 use crate::summary::Summary;
 use crate::{pipeline, thread_count};
 use envsim_scorer::Verdict;
@@ -76,21 +76,23 @@ pub fn score_file(
         return Err(BadFile::whole(verdicts, "is an input too").into());
     }
     let inputs = files.identity()?;
-    let mut sink = Sink::open(benchmark, Partial::open(verdicts, &inputs)?)?;
+    let hash = IdHash::default();
+    let mut sink = Sink::open(benchmark, Partial::open(verdicts, &inputs)?, hash.clone())?;
     let threads = thread_count(threads);
     match files.pass(&mut sink, None, threads, progress) {
         Ok(()) => {}
         Err(Stop::Error(error)) => return Err(error),
         Err(Stop::OutOfOrder) => {
-            let lookup = Lookup::build(completions, &sink.scratch("completions.tmp"), &sink.ids)?;
+            let lookup = Lookup::build(completions, &sink.scratch("completions.tmp"), hash)?;
             if let Err(Stop::Error(error)) = files.pass(&mut sink, Some(&lookup), threads, progress) {
                 return Err(error);
             }
             if lookup.len() != sink.rows() {
-                lookup.first_unknown(&sink.ids, benchmark)?;
+                lookup.check_known(benchmark)?;
             }
         }
     }
+    sink.check_unique()?;
     if files.identity()? != inputs {
         return Err(BadFile::whole(benchmark, "changed while it was read (or the completions did)").into());
     }
@@ -130,7 +132,6 @@ impl Files<'_> {
         // Batches and handles that are free again; taking one from here is cheaper than new memory.
         let free: Mutex<Vec<Pairs>> = Mutex::default();
         let handles: Mutex<Vec<BufReader<File>>> = Mutex::default();
-        let ids = id_hash(sink);
         let read = || -> Result<Option<Pairs>, Stop> {
             let mut pairs = take(&free).unwrap_or_default();
             pairs.fill(&mut samples, completions.as_mut())?;
@@ -142,7 +143,7 @@ impl Files<'_> {
                 None => self.score_in_order(&pairs)?,
                 Some(lookup) => {
                     let mut handle = take(&handles).map_or_else(|| lookup.open(), Ok)?;
-                    let scored = self.score_by_id(&pairs, lookup, &mut handle, &ids)?;
+                    let scored = self.score_by_id(&pairs, lookup, &mut handle)?;
                     give(&handles, handle);
                     scored
                 }
@@ -197,19 +198,13 @@ impl Files<'_> {
         Ok(pairs.scored(&mut columns))
     }
 
-    fn score_by_id(
-        &self,
-        pairs: &Pairs,
-        lookup: &Lookup,
-        handle: &mut BufReader<File>,
-        hash: &(impl Fn(&[u8]) -> u64 + Sync),
-    ) -> Result<Scored, Stop> {
+    fn score_by_id(&self, pairs: &Pairs, lookup: &Lookup, handle: &mut BufReader<File>) -> Result<Scored, Stop> {
         let mut columns = Columns::with_capacity(pairs.samples.len());
         for at in 0..pairs.samples.len() {
             let wrong = |wrong| self.wrong_sample(pairs, at, wrong);
             let mut score_as = |id: &[u8]| -> Result<Option<Verdict>, Stop> {
                 let score = |completion: Option<&[u8]>| pairs.samples.with(at, |row| score_row(row, completion));
-                lookup.find(handle, hash(id), id, score)?.transpose().map_err(wrong)
+                lookup.find(handle, id, score)?.transpose().map_err(wrong)
             };
             // The id at the row's beginning is nearly always the row's id; if not, the whole row tells.
             let leading = pairs.samples.with(at, |row: Row<'_>| leading_id(row).map(<[u8]>::to_vec));
@@ -235,12 +230,6 @@ impl Files<'_> {
     }
 }
 
-/// A hash like that of the sink's ids.
-fn id_hash(sink: &Sink) -> impl Fn(&[u8]) -> u64 + Sync + use<> {
-    let hasher = sink.ids.hasher();
-    move |id| std::hash::BuildHasher::hash_one(&hasher, id)
-}
-
 impl Pairs {
     /// Read the next samples, and as many completions.
     fn fill(&mut self, samples: &mut RowReader, mut completions: Option<&mut RowReader>) -> Result<(), BadFile> {
@@ -262,8 +251,7 @@ impl Pairs {
     }
 
     fn scored(&self, columns: &mut Columns) -> Scored {
-        let numbers = (0..self.samples.len()).map(|at| self.samples.number(at)).collect();
-        Scored { batch: columns.finish(), numbers, bytes: self.bytes }
+        Scored { batch: columns.finish(), bytes: self.bytes }
     }
 }
 
