@@ -1,7 +1,5 @@
 """envsim_core: does a predicted transition reproduce the true next state? Exact, fast, and safe on hostile answers."""
 
-from typing import TYPE_CHECKING
-
 from envsim_core._core import (
     MAX_COPIED_NODES,
     MAX_DEPTH,
@@ -78,6 +76,7 @@ __all__ = [
     "score_file",
 ]
 
+TYPE_CHECKING = False  # as in `errors`
 if TYPE_CHECKING:
     from envsim_core.rewards import make_reward, reward
 

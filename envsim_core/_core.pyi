@@ -7,8 +7,6 @@ from typing import Any, Final, TypeVar, final
 from envsim_core.enums import ChangeType, Failure, Outcome, Strategy
 
 __all__ = [
-    "Benchmark",
-    "Change",
     "MAX_COPIED_NODES",
     "MAX_DEPTH",
     "MAX_INTEGER_DIGITS",
@@ -16,6 +14,8 @@ __all__ = [
     "MAX_MISMATCH_BYTES",
     "MAX_PATH_SEGMENTS",
     "MISSING",
+    "Benchmark",
+    "Change",
     "Mismatch",
     "MissingType",
     "Prediction",
@@ -159,9 +159,7 @@ def diff(before: dict[str, Any] | str | bytes, after: dict[str, Any] | str | byt
     Raises InvalidState where one is no JSON object, TypeError where a dict holds what JSON cannot.
     """
 
-def apply(
-    state: _State, operations: list[Change] | list[dict[str, Any]] | list[Any] | str | bytes
-) -> _State:
+def apply(state: _State, operations: list[Change] | list[dict[str, Any]] | list[Any] | str | bytes) -> _State:
     """The state after a list of operations, applied in order (section 3), in the form in which it came in.
 
     Operations are dicts or changes, or the JSON of a list. The state itself is not touched.

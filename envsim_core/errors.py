@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:  # `import envsim_core` has to be cheap, and pathlib is not
+TYPE_CHECKING = False  # true to type checkers; `import envsim_core` has to be cheap, and typing and pathlib are not
+if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 

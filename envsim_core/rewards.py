@@ -146,7 +146,9 @@ def _samples(columns: Mapping[str, Any], count: int) -> tuple[list[dict[str, Any
     """The sample of each completion, None where it cannot be judged, and why not."""
     asked = ("sample",) if "sample" in columns else STATE_COLUMNS
     if missing := [name for name in asked if name not in columns]:
-        raise ValueError(f"the dataset has no column {', '.join(missing)}; needed are {', '.join(STATE_COLUMNS)}, or sample")
+        raise ValueError(
+            f"the dataset has no column {', '.join(missing)}; needed are {', '.join(STATE_COLUMNS)}, or sample"
+        )
     taken = [*asked, *(["volatile"] if "volatile" in columns and asked is STATE_COLUMNS else [])]
     for name in taken:
         if len(columns[name]) != count:

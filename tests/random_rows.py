@@ -21,8 +21,16 @@ def golden_rows() -> tuple[list[Row], list[Row]]:
     """The samples and the completions of the golden rows."""
     rows = [json.loads(line) for line in GOLDEN.read_text(encoding="utf-8").splitlines()]
     ids = [f"golden/{at}/{row['name']}" for at, row in enumerate(rows)]
-    samples = [{"sample_id": key} | {field: row[field] for field in FIELDS if field in row} for key, row in zip(ids, rows)]
-    return samples, [{"sample_id": key, "completion": row["completion"]} for key, row in zip(ids, rows)]
+    samples = [
+        {"sample_id": key} | {field: row[field] for field in FIELDS if field in row}
+        for key, row in zip(ids, rows, strict=True)
+    ]
+    return samples, [{"sample_id": key, "completion": row["completion"]} for key, row in zip(ids, rows, strict=True)]
+
+
+def values(at: int) -> list[Any]:
+    """One value of every kind."""
+    return [at, str(at), None, True, 0.5, [at], {"x": at, "a.b": "é"}]
 
 
 def random_rows(count: int, seed: int = 0, padding: int = 0) -> tuple[list[Row], list[Row]]:
@@ -30,7 +38,7 @@ def random_rows(count: int, seed: int = 0, padding: int = 0) -> tuple[list[Row],
     rng = random.Random(seed)
     samples, completions = [], []
     for at in range(count):
-        before: Row = {f"k{i}": rng.choice([i, str(i), None, True, 0.5, [i], {"x": i, "a.b": "é"}]) for i in range(6)}
+        before: Row = {f"k{i}": rng.choice(values(i)) for i in range(6)}
         before |= {"pad": {"text": "p" * padding}} if padding else {}
         after = copy.deepcopy(before)
         operations = []
@@ -52,10 +60,9 @@ def random_rows(count: int, seed: int = 0, padding: int = 0) -> tuple[list[Row],
             operations.append({"type": "add", "path": ["spam"], "value": "s" * rng.randrange(3000)})
         elif kind == 2:
             operations.append({"type": "delete", "path": ["nothing", "there"]})
-        answer: str | None = json.dumps({"feedback": observation if kind != 3 else "no", "config_changes": operations})
-        if kind == 4:
-            answer = rng.choice([None, " ", "I do not know.", answer[:-3], f"<think>hm</think>\n```json\n{answer}\n```"])
-        completions.append({"sample_id": key, "completion": answer, "model": "m"})
+        text = json.dumps({"feedback": observation if kind != 3 else "no", "config_changes": operations})
+        odd = [None, " ", "I do not know.", text[:-3], f"<think>hm</think>\n```json\n{text}\n```"]
+        completions.append({"sample_id": key, "completion": rng.choice(odd) if kind == 4 else text, "model": "m"})
     return samples, completions
 
 
@@ -68,6 +75,7 @@ def write_lines(path: Path, rows: list[Row]) -> Path:
 
 def write_table(path: Path, rows: list[Row]) -> Path:
     """Rows as Parquet: states and volatile paths as JSON text."""
+
     def cell(value: Any) -> Any:
         return value if value is None or isinstance(value, str) else json.dumps(value)
 
@@ -82,5 +90,9 @@ def key_of(verdict: Any) -> Row:
     row: Row = verdict.to_dict()
     mismatch = row.pop("first_mismatch") or {}
     text = {name: json.dumps(mismatch[name]) if name in mismatch else None for name in ("path", "expected", "got")}
-    cut = {f"mismatch_{name}": value if value is None or len(value) <= 1000 else value[:997] + "…" for name, value in text.items()}
-    return row | cut | {"mismatch_operation": mismatch.get("operation"), "mismatch_reason": mismatch.get("reason")}
+    cut = {name: value if value is None or len(value) <= 1000 else value[:997] + "…" for name, value in text.items()}
+    return (
+        row
+        | {f"mismatch_{name}": value for name, value in cut.items()}
+        | {"mismatch_operation": mismatch.get("operation"), "mismatch_reason": mismatch.get("reason")}
+    )

@@ -7,13 +7,14 @@ import threading
 from collections import UserDict
 from pathlib import Path
 
-import envsim_core as ec
 import polars as pl
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_rows import golden_rows, key_of, random_rows, write_lines, write_table
+
+import envsim_core as ec
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +24,9 @@ def rows() -> tuple[list[dict[str, object]], dict[str, str | None]]:
 
 
 @pytest.fixture(scope="module")
-def bench(rows: tuple[list[dict[str, object]], dict[str, str | None]], tmp_path_factory: pytest.TempPathFactory) -> ec.Benchmark:
+def bench(
+    rows: tuple[list[dict[str, object]], dict[str, str | None]], tmp_path_factory: pytest.TempPathFactory
+) -> ec.Benchmark:
     return ec.Benchmark.load(write_lines(tmp_path_factory.mktemp("benchmark") / "b.jsonl", rows[0]))
 
 

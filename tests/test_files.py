@@ -12,11 +12,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import envsim_core as ec
 import polars as pl
 import pyarrow.parquet as pq
 import pytest
 from random_rows import golden_rows, key_of, random_rows, write_lines, write_table
+
+import envsim_core as ec
 
 ROOT = Path(__file__).parents[1]
 Rows = list[dict[str, Any]]
@@ -70,7 +71,9 @@ def test_a_file_says_what_the_objects_say(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3, 8])
-def test_the_number_of_threads_does_not_show(rows: tuple[Rows, Rows], whole: bytes, threads: int, tmp_path: Path) -> None:
+def test_the_number_of_threads_does_not_show(
+    rows: tuple[Rows, Rows], whole: bytes, threads: int, tmp_path: Path
+) -> None:
     assert score_lines(tmp_path, *rows, threads)[0] == whole
 
 
@@ -96,7 +99,7 @@ def test_every_form_of_input_gives_the_same_bytes(
             with pa.CompressedOutputStream(str(path), "zstd") as out:
                 out.write(plain.read_bytes())
         paths.append(path)
-    ec.score_file(*paths, tmp_path / "v.parquet")
+    ec.score_file(paths[0], paths[1], tmp_path / "v.parquet")
     assert (tmp_path / "v.parquet").read_bytes() == whole
 
 
@@ -136,7 +139,10 @@ def test_no_rows_are_a_table_without_rows(tmp_path: Path) -> None:
     assert pl.read_parquet(tmp_path / "verdicts.parquet").shape == (0, 19)
 
 
-GOOD = ({"sample_id": "a", "state_before": {}, "state_after": {}, "observation": ""}, {"sample_id": "a", "completion": ""})
+GOOD = (
+    {"sample_id": "a", "state_before": {}, "state_after": {}, "observation": ""},
+    {"sample_id": "a", "completion": ""},
+)
 
 
 def poison(benchmark: bytes, completions: bytes, field: str | None, line: int | None, why: str, where: str) -> Any:
@@ -367,15 +373,17 @@ print(next(line.split()[1] for line in open("/proc/self/status") if line.startsw
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="reads the peak from /proc")
 @pytest.mark.parametrize("shuffled", [False, True])
 def test_the_peak_of_memory_does_not_grow_with_the_file(shuffled: bool, tmp_path: Path) -> None:
-    samples, completions = random_rows(300, padding=20_000)
+    samples, completions = random_rows(500, padding=1000)
+    texts = [
+        [json.dumps(row)[len('{"sample_id": "sample-0-000000"') :] for row in rows] for rows in (samples, completions)
+    ]
     peaks = []
-    for times in (1, 10):
+    for count in (5000, 50_000):
+        order = list(range(count))
         with open(tmp_path / "b", "w") as b, open(tmp_path / "c", "w") as c:
-            order = list(range(times * 300))
-            for at in order:
-                b.write(json.dumps(samples[at % 300] | {"sample_id": f"s{at}"}) + "\n")
-            for at in reversed(order) if shuffled else order:
-                c.write(json.dumps(completions[at % 300] | {"sample_id": f"s{at}"}) + "\n")
+            b.writelines(f'{{"sample_id": "s{at}"{texts[0][at % 500]}\n' for at in order)
+            order = order[::-1] if shuffled else order
+            c.writelines(f'{{"sample_id": "s{at}"{texts[1][at % 500]}\n' for at in order)
         command = [sys.executable, "-c", PEAK, str(tmp_path / "b"), str(tmp_path / "c"), str(tmp_path / "v.parquet")]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
         peaks.append(int(done.stdout))

@@ -11,17 +11,22 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import envsim_core as ec
-import envsim_core.rewards as rewards
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from random_rows import golden_rows, random_rows
 
+import envsim_core as ec
+import envsim_core.rewards as rewards
+
 BEFORE = {"stock": {"apple": 3, "pear": 5}, "orders": [], "note": "keep"}
 AFTER = {"stock": {"apple": 2, "pear": 5}, "orders": [{"id": 1, "item": "apple"}], "note": "keep"}
 OBSERVATION = '{"success": true, "order_id": 1}'
-COLUMNS: dict[str, Any] = {"state_before": json.dumps(BEFORE), "state_after": json.dumps(AFTER), "observation": OBSERVATION}
+COLUMNS: dict[str, Any] = {
+    "state_before": json.dumps(BEFORE),
+    "state_after": json.dumps(AFTER),
+    "observation": OBSERVATION,
+}
 TAKE = {"type": "modify", "path": ["stock", "apple"], "value": 2}
 ORDER = {"type": "modify", "path": ["orders"], "value": [{"id": 1, "item": "apple"}]}
 
@@ -64,13 +69,17 @@ def test_damage_earns_the_format_term_and_nothing_else() -> None:
     assert spoilt[3] == pytest.approx(0.05)
 
 
+def said(content: Any) -> dict[str, Any]:
+    return {"role": "assistant", "content": content}
+
+
 @pytest.mark.parametrize(
     "form",
     [
         lambda text: text,
         lambda text: [{"role": "assistant", "content": text}],
-        lambda text: [{"role": "assistant", "content": answer()}, {"role": "tool", "content": "x"}, {"role": "assistant", "content": text}],
-        lambda text: [{"role": "assistant", "content": [{"type": "text", "text": text[:9]}, {"type": "text", "text": text[9:]}]}],
+        lambda text: [said(answer()), {"role": "tool", "content": "x"}, said(text)],
+        lambda text: [said([{"type": "text", "text": text[:9]}, {"type": "text", "text": text[9:]}])],
     ],
 )
 def test_texts_and_chats_earn_the_same(form: Any) -> None:
@@ -78,7 +87,7 @@ def test_texts_and_chats_earn_the_same(form: Any) -> None:
 
 
 def test_an_answer_without_text_earns_nothing() -> None:
-    tool_call = [{"role": "assistant", "content": None, "tool_calls": []}]
+    tool_call: list[dict[str, Any]] = [{"role": "assistant", "content": None, "tool_calls": []}]
     assert rewards_of("", [], tool_call, [{"role": "tool", "content": answer(TAKE, ORDER)}]) == [0.0] * 4
     for wrong in (None, 3, {"role": "assistant", "content": ""}):
         with pytest.raises(TypeError, match="a completion is a str or a list of chat messages"):
@@ -96,8 +105,13 @@ def test_samples_come_as_text_as_dicts_or_as_lines() -> None:
 
 
 def test_what_json_text_holds_is_not_lost_on_the_way() -> None:
-    columns = {"state_before": "{}", "state_after": '{"n": ' + "7" * 5000 + ', "s": "\\ud800"}', "observation": "\ud800"}
-    good = '{"feedback": "\\ud800", "config_changes": [{"path": ["n"], "value": %s}, {"path": ["s"], "value": "\\ud800"}]}'
+    columns: dict[str, Any] = {
+        "state_before": "{}",
+        "state_after": '{"n": ' + "7" * 5000 + ', "s": "\\ud800"}',
+        "observation": "\ud800",
+    }
+    changes = '[{"path": ["n"], "value": %s}, {"path": ["s"], "value": "\\ud800"}]'
+    good = '{"feedback": "\\ud800", "config_changes": ' + changes + "}"
     assert rewards_of(good % ("7" * 5000), good % ("7" * 4999), **columns) == [1.0, pytest.approx(0.3)]
 
 
@@ -133,7 +147,8 @@ def test_a_reward_has_a_name_and_can_be_pickled() -> None:
     for reward in (mine, ec.reward):
         again = pickle.loads(pickle.dumps(reward))
         assert again == reward
-        assert rewards_of(answer(TAKE, ORDER), answer(), reward=again) == rewards_of(answer(TAKE, ORDER), answer(), reward=reward)
+        answers = answer(TAKE, ORDER), answer()
+        assert rewards_of(*answers, reward=again) == rewards_of(*answers, reward=reward)
 
 
 @pytest.mark.parametrize(
@@ -156,13 +171,14 @@ def test_weights_that_could_pay_for_a_broken_state_are_refused(weights: dict[str
 
 
 def test_the_reward_is_loaded_only_when_asked_for() -> None:
-    probe = "import sys, envsim_core as ec; a = 'envsim_core.rewards' in sys.modules; ec.reward; print(a, 'envsim_core.rewards' in sys.modules)"
+    there = "print('envsim_core.rewards' in sys.modules)"
+    probe = f"import sys, envsim_core as ec; {there}; ec.reward; {there}"
     done = subprocess.run(
         [sys.executable, "-c", probe], cwd=Path(__file__).parents[1], capture_output=True, text=True, check=True
     )
-    assert done.stdout == "False True\n"
+    assert done.stdout == "False\nTrue\n"
     with pytest.raises(AttributeError, match="no attribute 'rewarding'"):
-        ec.rewarding  # type: ignore[attr-defined]  # noqa: B018
+        ec.rewarding  # noqa: B018
 
 
 weight = st.floats(0, 1e6) | st.sampled_from([0.0, 1e-300, 0.1, 1.0])
@@ -182,10 +198,10 @@ def accepted(draw: st.DrawFn) -> rewards.Reward:
 
 
 def verdicts_of(sample: dict[str, Any], seed: int) -> list[ec.Verdict]:
-    """Verdicts on answers near the truth and far from it: truths, spoilt truths, feedback right and wrong, every format."""
+    """Verdicts on answers near the truth and far from it, with right and wrong feedback, in every format."""
     rng = random.Random(seed)
     changes = [change.to_dict() for change in ec.diff(sample["state_before"], sample["state_after"])]
-    extras = [
+    extras: list[dict[str, Any]] = [
         {"type": "add", "path": [rng.choice(["spam", "k0", "k1", "k7"])], "value": rng.choice([1, "1", None, True])},
         {"type": "delete", "path": [rng.choice(["k0", "k3", "k9"])]},
         {"type": "modify", "path": [], "value": {}},

@@ -13,7 +13,7 @@ pub const ROW_GROUP_ROWS: usize = 4096;
 pub(crate) const SLICE_ROWS: usize = 512;
 
 /// A batch ends at the first row that reaches one of these two.
-pub(crate) const BATCH_BYTES: usize = 1 << 20;
+pub(crate) const BATCH_BYTES: usize = 1 << 19;
 pub(crate) const BATCH_ROWS: usize = 512;
 
 /// How far the workers may run ahead of the first batch that is not yet done, in batches per thread.
