@@ -41,7 +41,7 @@ def random_rows(count: int, seed: int = 0, padding: int = 0) -> tuple[list[Row],
         before: Row = {f"k{i}": rng.choice(values(i)) for i in range(6)}
         before |= {"pad": {"text": "p" * padding}} if padding else {}
         after = copy.deepcopy(before)
-        operations = []
+        operations: list[Row] = []
         for key in rng.sample([f"k{i}" for i in range(8)], rng.randrange(4)):
             if key in after and rng.random() < 0.4:
                 del after[key]

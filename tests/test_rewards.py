@@ -1,4 +1,4 @@
-"""Rewards: the trainer's way of calling, and the law that no answer that breaks the state out-scores one that does not."""
+"""Rewards: the trainer's way of calling, and the law that no answer that breaks the state out-scores a right one."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ impl Benchmark {
         let mut places: HashMap<Vec<u8>, usize, _> = HashMap::default();
         let mut lines: Vec<u64> = Vec::new();
         let read = || -> Result<Option<Rows>, Error> {
-            let mut rows = Rows::default();
+            let mut rows = Rows::for_a_batch();
             while rows.len() < BATCH_ROWS && rows.bytes() < BATCH_BYTES && reader.next(&mut rows)? {}
             Ok((rows.len() > 0).then_some(rows))
         };

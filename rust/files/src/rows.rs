@@ -2,7 +2,7 @@
 
 use crate::compressed::{self, Kind};
 use crate::error::BadFile;
-use crate::limits::MAX_LINE_BYTES;
+use crate::limits::{BATCH_BYTES, BATCH_ROWS, MAX_LINE_BYTES};
 use crate::tables::Table;
 use std::io::BufRead;
 use std::ops::Range;
@@ -49,6 +49,11 @@ pub(crate) struct Rows {
 }
 
 impl Rows {
+    /// No rows yet, and room for a batch.
+    pub(crate) fn for_a_batch() -> Self {
+        Self { text: Vec::with_capacity(BATCH_BYTES + BATCH_BYTES / 2), spans: Vec::with_capacity(BATCH_ROWS) }
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.spans.len()
     }

@@ -51,7 +51,6 @@ struct Files<'p> {
 }
 
 /// A batch: samples, and their completions where these are in the same order.
-#[derive(Default)]
 struct Pairs {
     samples: Rows,
     completions: Rows,
@@ -133,7 +132,7 @@ impl Files<'_> {
         let free: Mutex<Vec<Pairs>> = Mutex::default();
         let handles: Mutex<Vec<BufReader<File>>> = Mutex::default();
         let read = || -> Result<Option<Pairs>, Stop> {
-            let mut pairs = take(&free).unwrap_or_default();
+            let mut pairs = take(&free).unwrap_or_else(Pairs::new);
             pairs.fill(&mut samples, completions.as_mut())?;
             pairs.bytes = taken.iter().flatten().map(|taken| count(taken)).sum();
             Ok((pairs.samples.len() + pairs.completions.len() > 0).then_some(pairs))
@@ -231,6 +230,10 @@ impl Files<'_> {
 }
 
 impl Pairs {
+    fn new() -> Self {
+        Self { samples: Rows::for_a_batch(), completions: Rows::for_a_batch(), bytes: 0 }
+    }
+
     /// Read the next samples, and as many completions.
     fn fill(&mut self, samples: &mut RowReader, mut completions: Option<&mut RowReader>) -> Result<(), BadFile> {
         self.samples.clear();
