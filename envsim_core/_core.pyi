@@ -1,6 +1,7 @@
 """Types of the Rust core. Sources: the scoring contract (docs/scoring-contract.md), sections named with each entry."""
 
-from collections.abc import Iterable
+import os
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, TypeVar, final
 
 from envsim_core.enums import ChangeType, Failure, Outcome, Strategy
@@ -9,13 +10,18 @@ __all__ = [
     "MAX_COPIED_NODES",
     "MAX_DEPTH",
     "MAX_INTEGER_DIGITS",
+    "MAX_LINE_BYTES",
+    "MAX_MISMATCH_BYTES",
     "MAX_PATH_SEGMENTS",
     "MISSING",
+    "Benchmark",
     "Change",
     "Mismatch",
     "MissingType",
     "Prediction",
+    "Summary",
     "Verdict",
+    "VerdictTable",
     "__version__",
     "apply",
     "diff",
@@ -23,6 +29,7 @@ __all__ = [
     "fingerprint",
     "score",
     "score_batch",
+    "score_file",
 ]
 
 _State = TypeVar("_State", dict[str, Any], str, bytes)
@@ -36,6 +43,10 @@ MAX_PATH_SEGMENTS: Final[int]
 """Segments of one path."""
 MAX_COPIED_NODES: Final[int]
 """Values that the `copy` and `move` operations of one prediction may touch together."""
+MAX_LINE_BYTES: Final[int]
+"""Bytes of one row of a file."""
+MAX_MISMATCH_BYTES: Final[int]
+"""Bytes of each text about the first mismatch in a table; longer ones are cut and end in `…`."""
 
 @final
 class MissingType:
@@ -180,4 +191,97 @@ def fingerprint(state: dict[str, Any] | str | bytes) -> str:
     """SHA-256 of the canonical state, 64 hex digits: equal states, equal digests, on every machine.
 
     Raises InvalidState, TypeError as `diff`.
+    """
+
+@final
+class Benchmark:
+    """The samples of a file, read once and kept outside Python: cheap to share between threads, quick to score against."""
+
+    @staticmethod
+    def load(path: str | os.PathLike[str], threads: int | None = None) -> Benchmark:
+        """Read samples from JSONL (plain, gzip or Zstandard) or Parquet (states as JSON text). Each has an id of its own.
+
+        Raises BadFile naming file, line and field.
+        """
+
+    def __len__(self) -> int: ...
+    @property
+    def sample_ids(self) -> list[str]:
+        """The ids of the samples, in order."""
+
+    def score(
+        self, completions: Mapping[str, str | None] | Iterable[str | None], threads: int | None = None
+    ) -> list[Verdict]:
+        """One verdict per sample, in the benchmark's order; a completion is a str, or None where infrastructure failed.
+
+        Completions are a mapping from sample_id, or a sequence in the benchmark's order. `threads` as in `score_batch`.
+        Raises UnknownName for an id that no sample has, ValueError for a sample without a completion.
+        """
+
+    def score_arrow(
+        self, completions: Mapping[str, str | None] | Iterable[str | None], threads: int | None = None
+    ) -> VerdictTable:
+        """As `score`, as a table for polars, pyarrow, duckdb and whatever else takes an Arrow stream; nothing is copied."""
+
+@final
+class VerdictTable:
+    """Verdicts as a table: one column per field; those of `first_mismatch` begin with `mismatch_` and hold JSON text.
+
+    Whatever takes an Arrow stream reads it: `polars.DataFrame(table)`, `pyarrow.table(table)`, duckdb.
+    """
+
+    def __len__(self) -> int: ...
+    def __arrow_c_schema__(self) -> object:
+        """The table's schema as a PyCapsule of the Arrow C data interface."""
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        """The table as a PyCapsule of the Arrow C stream interface. A requested schema is not heeded, as the interface allows."""
+
+@final
+class Summary:
+    """What `score_file` found, counted."""
+
+    @property
+    def rows(self) -> int:
+        """Verdicts in all."""
+
+    @property
+    def outcomes(self) -> dict[str, int]:
+        """Verdicts per outcome, zeros included."""
+
+    @property
+    def failures(self) -> dict[str, int]:
+        """Verdicts per failure, zeros included."""
+
+    @property
+    def config_match(self) -> int:
+        """Verdicts with Config Match."""
+
+    @property
+    def feedback_match(self) -> int:
+        """Verdicts with Feedback Match."""
+
+    @property
+    def silent_corruption(self) -> int:
+        """Verdicts with Feedback Match and without Config Match."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Every field as plain data that `json.dumps` writes."""
+
+    def __eq__(self, other: object, /) -> bool: ...
+
+def score_file(
+    benchmark: str | os.PathLike[str],
+    completions: str | os.PathLike[str],
+    verdicts: str | os.PathLike[str],
+    threads: int | None = None,
+    progress: Callable[[int, int, int], object] | None = None,
+) -> Summary:
+    """Score a file of completions against a benchmark file and write the verdicts to a Parquet file, in constant memory.
+
+    Inputs are JSONL (plain, gzip or Zstandard) or Parquet, matched by `sample_id`: in the benchmark's order they stream
+    through, in any other order they are looked up. A completion that is null counts as failed. `progress` is called
+    with (rows_done, bytes_done, bytes_total) up to 20 times a second, and at the end.
+    An interrupted run leaves a folder `.NAME.partial`, and the next call with the same inputs goes on from there; the
+    verdict file appears when it is whole, with the same bytes. Raises BadFile naming file, line and field.
     """

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:  # `import envsim_core` has to be cheap, and pathlib is not
+TYPE_CHECKING = False  # true to type checkers; `import envsim_core` has to be cheap, and typing and pathlib are not
+if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
@@ -34,7 +33,8 @@ class UnknownName(EnvSimError):
 
         self.kind, self.name, self.known = kind, name, sorted(known)
         near = get_close_matches(name, self.known, n=1, cutoff=0.5)
-        hint = f'did you mean "{near[0]}"?' if near else f"known: {', '.join(self.known) or 'none'}"
+        some = ", ".join(self.known[:20]) + (f", … ({len(self.known)} in all)" if len(self.known) > 20 else "")
+        hint = f'did you mean "{near[0]}"?' if near else f"known: {some or 'none'}"
         super().__init__(f'no {kind} "{name}"; {hint}')
 
 

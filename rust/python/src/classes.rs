@@ -1,6 +1,7 @@
 //! The frozen classes that come out: Change, Prediction, Mismatch, Verdict, and the MISSING sentinel.
 
 use crate::convert::{text_to_python, to_python};
+use envsim_files::{failure_text, outcome_text};
 use envsim_scorer as scorer;
 use envsim_scorer::Value;
 use pyo3::prelude::*;
@@ -211,31 +212,6 @@ impl Mismatch {
 /// What a completion is worth (section 4). Every metric is None where the outcome is `failed`.
 #[pyclass(frozen, module = "envsim_core")]
 pub(crate) struct Verdict(pub(crate) scorer::Verdict);
-
-fn outcome_text(outcome: scorer::Outcome) -> &'static str {
-    match outcome {
-        scorer::Outcome::Scored => "scored",
-        scorer::Outcome::Unparsed => "unparsed",
-        scorer::Outcome::Refused => "refused",
-        scorer::Outcome::Failed => "failed",
-    }
-}
-
-fn failure_text(failure: scorer::Failure) -> &'static str {
-    match failure {
-        scorer::Failure::Failed => "failed",
-        scorer::Failure::Unparsed => "unparsed",
-        scorer::Failure::Refused => "refused",
-        scorer::Failure::InapplicableOperation => "inapplicable_operation",
-        scorer::Failure::MissedAll => "missed_all",
-        scorer::Failure::TypeFlip => "type_flip",
-        scorer::Failure::WrongValue => "wrong_value",
-        scorer::Failure::MissedChange => "missed_change",
-        scorer::Failure::CollateralEdit => "collateral_edit",
-        scorer::Failure::FeedbackOnly => "feedback_only",
-        scorer::Failure::None => "none",
-    }
-}
 
 #[pymethods]
 impl Verdict {

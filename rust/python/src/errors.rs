@@ -31,3 +31,11 @@ pub(crate) fn unparsed(py: Python<'_>, reason: &str) -> PyErr {
         Err(error) => error,
     }
 }
+
+pub(crate) fn bad_file(py: Python<'_>, error: &envsim_files::BadFile) -> PyErr {
+    raise(py, "BadFile", (error.path.as_os_str(), error.line, error.field.as_deref(), error.why.as_str()))
+}
+
+pub(crate) fn unknown_name(py: Python<'_>, kind: &str, name: Bound<'_, PyAny>, known: Bound<'_, PyAny>) -> PyErr {
+    raise(py, "UnknownName", (kind, name, known))
+}

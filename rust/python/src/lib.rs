@@ -3,6 +3,7 @@
 mod classes;
 mod convert;
 mod errors;
+mod files;
 
 use classes::{Change, Mismatch, MissingType, Prediction, Verdict, missing};
 use convert::{Buffer, Source, from_python, in_form};
@@ -89,7 +90,7 @@ fn fingerprint(py: Python<'_>, state: &Bound<'_, PyAny>) -> PyResult<String> {
 }
 
 /// A completion: a `str`, or None where infrastructure failed.
-fn read_completion(completion: &Bound<'_, PyAny>) -> PyResult<Option<Buffer>> {
+pub(crate) fn read_completion(completion: &Bound<'_, PyAny>) -> PyResult<Option<Buffer>> {
     if completion.is_none() {
         return Ok(None);
     }
@@ -151,12 +152,18 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("MAX_INTEGER_DIGITS", scorer::limits::MAX_INTEGER_DIGITS)?;
     module.add("MAX_PATH_SEGMENTS", scorer::limits::MAX_PATH_SEGMENTS)?;
     module.add("MAX_COPIED_NODES", scorer::limits::MAX_COPIED_NODES)?;
+    module.add("MAX_LINE_BYTES", envsim_files::MAX_LINE_BYTES)?;
+    module.add("MAX_MISMATCH_BYTES", envsim_files::MAX_MISMATCH_BYTES)?;
     module.add("MISSING", missing(py)?)?;
     module.add_class::<MissingType>()?;
     module.add_class::<Change>()?;
     module.add_class::<Prediction>()?;
     module.add_class::<Mismatch>()?;
     module.add_class::<Verdict>()?;
+    module.add_class::<files::Benchmark>()?;
+    module.add_class::<files::VerdictTable>()?;
+    module.add_class::<files::Summary>()?;
+    module.add_function(wrap_pyfunction!(files::score_file, module)?)?;
     module.add_function(wrap_pyfunction!(diff, module)?)?;
     module.add_function(wrap_pyfunction!(apply, module)?)?;
     module.add_function(wrap_pyfunction!(extract, module)?)?;
