@@ -195,11 +195,11 @@ def fingerprint(state: dict[str, Any] | str | bytes) -> str:
 
 @final
 class Benchmark:
-    """The samples of a file, read once and kept outside Python: cheap to share between threads, quick to score against."""
+    """The samples of a file, read once and kept outside Python: cheap to share between threads, quick to score."""
 
     @staticmethod
     def load(path: str | os.PathLike[str], threads: int | None = None) -> Benchmark:
-        """Read samples from JSONL (plain, gzip or Zstandard) or Parquet (states as JSON text). Each has an id of its own.
+        """Read samples from JSONL (plain, gzip, Zstandard) or Parquet (states as JSON text). Each has an id of its own.
 
         Raises BadFile naming file, line and field.
         """
@@ -221,7 +221,7 @@ class Benchmark:
     def score_arrow(
         self, completions: Mapping[str, str | None] | Iterable[str | None], threads: int | None = None
     ) -> VerdictTable:
-        """As `score`, as a table for polars, pyarrow, duckdb and whatever else takes an Arrow stream; nothing is copied."""
+        """As `score`, as a table that polars, pyarrow, duckdb and others take as an Arrow stream, without a copy."""
 
 @final
 class VerdictTable:
@@ -235,7 +235,7 @@ class VerdictTable:
         """The table's schema as a PyCapsule of the Arrow C data interface."""
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
-        """The table as a PyCapsule of the Arrow C stream interface. A requested schema is not heeded, as the interface allows."""
+        """The table as a PyCapsule of the Arrow C stream interface. A requested schema is not heeded."""
 
 @final
 class Summary:
@@ -277,7 +277,7 @@ def score_file(
     threads: int | None = None,
     progress: Callable[[int, int, int], object] | None = None,
 ) -> Summary:
-    """Score a file of completions against a benchmark file and write the verdicts to a Parquet file, in constant memory.
+    """Score a file of completions against a benchmark file and write the verdicts to Parquet, in constant memory.
 
     Inputs are JSONL (plain, gzip or Zstandard) or Parquet, matched by `sample_id`: in the benchmark's order they stream
     through, in any other order they are looked up. A completion that is null counts as failed. `progress` is called

@@ -26,7 +26,7 @@ _warned = False
 
 @dataclass(frozen=True)
 class Reward:
-    """A reward function for TRL's GRPOTrainer and RLOOTrainer (`reward_funcs=[reward]`): one number in [0, 1] per answer.
+    """A reward function for TRL's GRPOTrainer and RLOOTrainer (`reward_funcs=[reward]`): a number in [0, 1] per answer.
 
     With the weights divided by their sum, an answer earns
     `config_match` if the state after it is right everywhere, side effects included (CM);

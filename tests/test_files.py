@@ -190,7 +190,7 @@ POISONED = [
     poison(lines(sample()), lines(answer(), answer()), "sample_id", 2, 'id of line 1 too', "c"),
     poison(lines(sample(), sample("b")), lines(answer()), "sample_id", None, 'no row for the sample "b"', "c"),
     poison(lines(sample()), b"", "sample_id", None, 'no row for the sample "a"', "c"),
-    poison(gzip.compress(lines(*(sample(str(at)) for at in range(9))))[:-9], lines(answer()), None, 9, "ends too early", "b"),
+    poison(gzip.compress(lines(*map(sample, "abcdefghi")))[:-9], lines(answer()), None, 9, "ends too early", "b"),
     poison(lines(sample()), gzip.compress(lines(answer()))[:20], None, 1, "ends too early", "c"),
     poison(b"\x28\xb5\x2f\xfd\x04\x00", lines(answer()), None, 1, "ends too early", "b"),
     poison(b"PAR1 but no more", lines(answer()), None, None, "not a readable Parquet file", "b"),
@@ -229,7 +229,7 @@ def test_a_table_without_its_columns_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(ec.BadFile, match="state_after: is missing"):
         ec.score_file(tmp_path / "b", tmp_path / "c", tmp_path / "v.parquet")
     pl.DataFrame(samples[:1]).write_parquet(tmp_path / "b")
-    with pytest.raises(ec.BadFile, match="state_before: is a column of .* not of text"):
+    with pytest.raises(ec.BadFile, match=r"state_before: is a column of .* not of text"):
         ec.score_file(tmp_path / "b", tmp_path / "c", tmp_path / "v.parquet")
     rows = [row | {"state_before": '{}, "state_after": {}'} for row in samples]
     write_table(tmp_path / "b", rows)

@@ -151,3 +151,82 @@ pub(crate) fn run<J: Send, R: Send, E: Send>(
         }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::run;
+
+    fn numbers(until: usize) -> impl FnMut() -> Result<Option<usize>, String> {
+        let mut next = 0..until;
+        move || Ok(next.next())
+    }
+
+    /// Work that takes unevenly long.
+    fn busy(number: usize) -> usize {
+        (0..(number * 7919) % 5000).fold(number, |sum, i| std::hint::black_box(sum ^ i ^ i))
+    }
+
+    #[test]
+    fn results_are_committed_in_order_whatever_the_threads() {
+        for threads in [1, 2, 3, 16] {
+            let (mut seen, mut ticks) = (Vec::new(), 0);
+            let commit = |number| -> Result<(), String> {
+                seen.push(number);
+                Ok(())
+            };
+            let done = run(threads, numbers(1000), |number| Ok(busy(number)), commit, &mut || {
+                ticks += 1;
+                Ok(())
+            });
+            assert_eq!(done, Ok(()));
+            assert!(seen.into_iter().eq(0..1000));
+            assert!(threads > 1 || ticks >= 1000);
+        }
+    }
+
+    #[test]
+    fn the_first_error_wins_and_all_before_it_is_committed() {
+        for threads in [1, 2, 7] {
+            let mut seen = Vec::new();
+            let work = |number| if number % 100 == 57 { Err(format!("bad {number}")) } else { Ok(busy(number)) };
+            let done = run(
+                threads,
+                numbers(1000),
+                work,
+                |number| {
+                    seen.push(number);
+                    Ok(())
+                },
+                &mut || Ok(()),
+            );
+            assert_eq!(done, Err("bad 57".to_owned()));
+            assert!(seen.into_iter().eq(0..57));
+        }
+    }
+
+    #[test]
+    fn errors_of_reading_committing_and_ticking_end_a_run() {
+        for threads in [1, 4] {
+            let mut left = 5;
+            let read = || {
+                left -= 1;
+                if left == 0 { Err("unreadable".to_owned()) } else { Ok(Some(left)) }
+            };
+            assert_eq!(run(threads, read, Ok, |_| Ok(()), &mut || Ok(())), Err("unreadable".to_owned()));
+            let full = |number| if number == 3 { Err("full".to_owned()) } else { Ok(()) };
+            assert_eq!(run(threads, numbers(99), Ok, full, &mut || Ok(())), Err("full".to_owned()));
+            let stop = &mut || Err("stop".to_owned());
+            assert_eq!(run(threads, numbers(99), Ok, |_| Ok(()), stop), Err("stop".to_owned()));
+        }
+    }
+
+    #[test]
+    fn a_panic_in_a_worker_is_passed_on_and_nobody_waits_for_ever() {
+        let work = |number: usize| {
+            assert!(number != 40, "a bug");
+            Ok(number)
+        };
+        let run = || run(4, numbers(1000), work, |_| Ok(()), &mut || Ok(()));
+        assert!(std::panic::catch_unwind(run).is_err());
+    }
+}

@@ -60,13 +60,13 @@ impl<F: FnMut(Python<'_>, files::Progress) -> PyResult<()>> Between<F> {
     }
 }
 
-/// The samples of a file, read once and kept outside Python: cheap to share between threads, quick to score against.
+/// The samples of a file, read once and kept outside Python: cheap to share between threads, quick to score.
 #[pyclass(frozen, module = "envsim_core")]
 pub(crate) struct Benchmark(files::Benchmark);
 
 #[pymethods]
 impl Benchmark {
-    /// Read samples from JSONL (plain, gzip or Zstandard) or Parquet (states as JSON text). Each has an id of its own.
+    /// Read samples from JSONL (plain, gzip, Zstandard) or Parquet (states as JSON text). Each has an id of its own.
     ///
     /// Raises BadFile naming file, line and field.
     #[staticmethod]
@@ -100,7 +100,7 @@ impl Benchmark {
         Ok(between.outcome(py, verdicts)?.into_iter().map(Verdict).collect())
     }
 
-    /// As `score`, as a table for polars, pyarrow, duckdb and whatever else takes an Arrow stream; nothing is copied.
+    /// As `score`, as a table that polars, pyarrow, duckdb and others take as an Arrow stream, without a copy.
     #[pyo3(signature = (completions, threads=None))]
     fn score_arrow(
         &self,
@@ -204,7 +204,7 @@ impl VerdictTable {
         )
     }
 
-    /// The table as a PyCapsule of the Arrow C stream interface. A requested schema is not heeded, as the interface allows.
+    /// The table as a PyCapsule of the Arrow C stream interface. A requested schema is not heeded.
     #[pyo3(signature = (requested_schema=None))]
     fn __arrow_c_stream__<'py>(
         &self,
@@ -291,7 +291,7 @@ fn counts<'py>(py: Python<'py>, counts: impl Iterator<Item = (&'static str, u64)
     Ok(dict)
 }
 
-/// Score a file of completions against a benchmark file and write the verdicts to a Parquet file, in constant memory.
+/// Score a file of completions against a benchmark file and write the verdicts to Parquet, in constant memory.
 ///
 /// Inputs are JSONL (plain, gzip or Zstandard) or Parquet, matched by `sample_id`: in the benchmark's order they stream
 /// through, in any other order they are looked up. A completion that is null counts as failed. `progress` is called
