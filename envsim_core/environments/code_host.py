@@ -49,6 +49,10 @@ class CodeHost:
             return f"422 Unprocessable: {pull_request_id} is {row['status']}"
         return self._denied(row["repository_id"], role)
 
+    def _open_requests(self, repository_id: str) -> list[dict[str, Any]]:
+        rows = self.pull_requests.values()
+        return [row for row in rows if row["status"] == "open" and row["repository_id"] == repository_id]
+
     def _changes(self, pull_request_id: str) -> dict[str, int | None]:
         """What the source branch has that the target has not: path to revision, None for a deleted file."""
         row = self.pull_requests[pull_request_id]
@@ -170,11 +174,8 @@ class CodeHost:
             else:
                 del row["paths"][path]
         self.users[self.current_user]["commits"] += 1
-        for request in self.pull_requests.values():  # a push makes reviews stale
-            if request["status"] == "open" and (request["repository_id"], request["source_branch"]) == (
-                repository_id,
-                branch,
-            ):
+        for request in self._open_requests(repository_id):  # a push makes reviews stale
+            if request["source_branch"] == branch:
                 request["approvals"], request["blocked_by"] = [], None
         return {"success": True, "commit": self.commit_number, "files": len(wanted)}
 
@@ -196,13 +197,7 @@ class CodeHost:
         closes = [closes_issue_id] if closes_issue_id is not None else []
         if error is None and any(self.issues.get(key, {}).get("repository_id") != repository_id for key in closes):
             error = f"422 Unprocessable: {closes_issue_id} is no issue of {repository_id}"
-        rows = self.pull_requests.values()
-        same = [
-            r
-            for r in rows
-            if r["status"] == "open" and r["repository_id"] == repository_id and r["source_branch"] == source_branch
-        ]
-        if error is None and same:
+        if error is None and any(r["source_branch"] == source_branch for r in self._open_requests(repository_id)):
             error = f"409 Conflict: '{source_branch}' already has an open pull request"
         if error:
             return {"success": False, "error": error}
@@ -279,10 +274,7 @@ class CodeHost:
         repository["open_pull_requests"] -= 1
         self.users[row["author"]]["merged"] += 1
         source["base"] = dict(source["paths"])
-        rows = self.pull_requests.values()
-        targets = [
-            r["target_branch"] for r in rows if r["status"] == "open" and r["repository_id"] == row["repository_id"]
-        ]
+        targets = [request["target_branch"] for request in self._open_requests(row["repository_id"])]
         deleted = delete_branch and not source["protected"] and row["source_branch"] not in targets
         if deleted:
             del repository["branches"][row["source_branch"]]

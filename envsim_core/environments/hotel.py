@@ -129,7 +129,7 @@ class Hotel:
         """Cancel a confirmed booking; on the day of arrival the first night is still charged.
 
         Args:
-            booking_id: The booking.
+            booking_id: The booking, not checked in yet.
         """
         error = self._in_state(booking_id, "confirmed")
         if error:
@@ -145,7 +145,7 @@ class Hotel:
         """Check a guest in on the day of arrival, into a clean room.
 
         Args:
-            booking_id: The booking.
+            booking_id: The booking, due today.
         """
         error = self._in_state(booking_id, "confirmed")
         if error:

@@ -211,7 +211,7 @@ class WebShop:
         """Cancel a paid order: its goods go back into stock, its total becomes store credit.
 
         Args:
-            order_id: The order.
+            order_id: The order, not shipped yet.
         """
         error = self._order_in(order_id, "paid")
         if error:
