@@ -193,29 +193,31 @@ class DnsZones:
             return {"success": False, "error": f"NOCHANGE: no {type_} of {zone} differs from {ttl}"}
         return {"success": True, "changed": changed, "serial": self._edited(zone)}
 
-    def replace_address(self, old_rdata: str, new_rdata: str) -> dict[str, Any]:
-        """Replace an address in every A record set of all unlocked zones, as when a host moves.
+    def renumber(self, name: str, host: int) -> dict[str, Any]:
+        """Give a machine another address in its network, in the A records of all names in unlocked zones.
 
         Args:
-            old_rdata: The address to replace.
-            new_rdata: The address that takes its place.
+            name: A name with an A record; its first address is replaced.
+            host: The last number of the new address, 1 to 254.
         """
-        if old_rdata == new_rdata or new_rdata.count(".") != 3:
-            return {"success": False, "error": f"FORMERR: '{new_rdata}' is no other IPv4 address"}
+        error = self._no_record_set(name, "A")
+        if error is None and not 1 <= host <= 254:
+            error = f"FORMERR: no host {host}"
+        if error:
+            return {"success": False, "error": error}
+        old = self.zones[str(self._zone_of(name))]["names"][name]["A"]["rdata"][0]
+        new = f"{old.rpartition('.')[0]}.{host}"
         changed = []
         for zone in sorted(self.zones):
-            hits = 0
-            for name, sets in sorted(self.zones[zone]["names"].items()):
-                values = sets.get("A", {"rdata": []})["rdata"]
-                if not self.zones[zone]["locked"] and old_rdata in values:
-                    sets["A"]["rdata"] = sorted({new_rdata, *values} - {old_rdata})
-                    changed.append(name)
-                    hits += 1
-            if hits:
+            rows = sorted(self.zones[zone]["names"].items())
+            hits = [key for key, sets in rows if old in sets.get("A", {"rdata": []})["rdata"]]
+            if hits and old != new and not self.zones[zone]["locked"]:
+                for key in hits:
+                    row = self.zones[zone]["names"][key]["A"]
+                    row["rdata"] = sorted({new, *row["rdata"]} - {old})
+                changed += hits
                 self._edited(zone)
-        if not changed:
-            return {"success": False, "error": f"NXRRSET: no A record has {old_rdata}"}
-        return {"success": True, "names": changed}
+        return {"success": True, "address": new, "names": changed}
 
     def delegate(self, name: str) -> dict[str, Any]:
         """Make a name and all below it a zone of its own; its record sets move there.

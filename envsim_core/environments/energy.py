@@ -1,4 +1,4 @@
-"""Energy: meters, readings, tariffs with tiers, bills, instalments, outages and a change of supplier."""
+"""Energy: meters, readings, tariffs with tiers, bills, part payments, reminders and outages."""
 
 from __future__ import annotations
 

@@ -87,28 +87,28 @@ class FeatureFlags:
         included = segment in row["segments"]
         return {"success": True, "enabled": row["on"] and (included or bucket < row["rollout"]), "by_segment": included}
 
-    def create_flag(self, flag: str, team: str, needs: list[str]) -> dict[str, Any]:
+    def create_flag(self, new_name: str, team: str, needed_flags: list[str] | None = None) -> dict[str, Any]:
         """Create a flag that is off in all stages.
 
         Args:
-            flag: A name of 3 to 40 letters, digits, dashes or underscores, not used yet.
+            new_name: A name of 3 to 40 letters, digits, dashes or underscores, not used yet.
             team: The team that owns it.
-            needs: The flags that must be on before it; unknown ones are refused.
+            needed_flags: The flags that must be on before it; unknown ones are refused.
         """
-        plain = flag.replace("-", "").replace("_", "").replace(" ", "")
-        if not 3 <= len(flag) <= 40 or not plain.isalnum() or flag in self.flags:
-            return {"success": False, "error": f"InvalidName: '{flag}' is taken or no name"}
-        if team not in self.teams or any(self._no_flag(name) for name in needs):
+        plain = new_name.replace("-", "").replace("_", "").replace(" ", "")
+        if not 3 <= len(new_name) <= 40 or not plain.isalnum() or new_name in self.flags:
+            return {"success": False, "error": f"InvalidName: '{new_name}' is taken or no name"}
+        if team not in self.teams or any(self._no_flag(name) for name in needed_flags or []):
             return {"success": False, "error": f"InvalidRequest: no team {team}, or a needed flag is unknown"}
-        self.flags[flag] = {
+        self.flags[new_name] = {
             "team": team,
-            "needs": sorted(set(needs)),
+            "needs": sorted(set(needed_flags or [])),
             "archived": False,
             "stages": {stage: {"on": False, "rollout": 0, "segments": []} for stage in STAGES},
         }
         self.teams[team]["flags"] += 1
-        self._record(flag, "created")
-        return {"success": True, "flag": flag, "version": self.version}
+        self._record(new_name, "created")
+        return {"success": True, "flag": new_name, "version": self.version}
 
     def switch_on(self, flag: str, stage: Literal["dev", "staging", "production"], rollout: int = 10) -> dict[str, Any]:
         """Switch a flag on in a stage where all that it needs is on.
@@ -314,15 +314,15 @@ class FeatureFlags:
         return {"success": True, "changed": changed}
 
     def archive_flag(self, flag: str) -> dict[str, Any]:
-        """Archive a flag that no other needs: it is off everywhere, and its segments are released.
+        """Archive a flag that is off in production and that no other needs: it is off everywhere, without segments.
 
         Args:
             flag: The flag.
         """
         error = self._no_flag(flag)
         needing = [key for key, row in sorted(self.flags.items()) if flag in row["needs"]]
-        if error is None and needing:
-            error = f"FlagNeeded: by {', '.join(needing)}"
+        if error is None and (needing or self.flags[flag]["stages"]["production"]["on"]):
+            error = f"FlagNeeded: by {', '.join(needing) or 'production'}"
         if error:
             return {"success": False, "error": error}
         row = self.flags[flag]
@@ -392,7 +392,7 @@ def scenario(rng: Random, size: int) -> dict[str, Any]:
         "flags": flags,
         "segments": segments,
         "teams": teams,
-        "freezes": {stage: stage == "production" and rng.random() < 0.2 for stage in STAGES},
+        "freezes": {stage: stage == "staging" and rng.random() < 0.2 for stage in STAGES},
         "requests": requests,
         "audit": [],
         "next_request_number": len(requests) + 1,

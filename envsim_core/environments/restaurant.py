@@ -1,4 +1,4 @@
-"""Restaurant: tables, a menu with ingredients, orders, the kitchen, split bills, tips and the end of a shift."""
+"""Restaurant: tables, a menu with ingredients, orders, the kitchen, bills, tips and the end of a shift."""
 
 from __future__ import annotations
 
