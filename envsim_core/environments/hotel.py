@@ -288,7 +288,7 @@ def scenario(rng: Random, size: int) -> dict[str, Any]:
         rooms[f"{1 + i // 20}{1 + i % 20:02d}"] = {
             "room_type": room_type,
             "rate": {"single": 79.0, "double": 119.5, "suite": 240.0}[room_type] + rng.randrange(4) * 5,
-            "status": rng.choice(["clean", "clean", "clean", "clean", "dirty", "out_of_order"]) if i else "clean",
+            "status": rng.choice(["clean", "clean", "clean", "clean", "dirty", "out_of_order"]) if i > 1 else "clean",
             "occupant_id": None,
             "calendar": {},
         }
@@ -305,12 +305,15 @@ def scenario(rng: Random, size: int) -> dict[str, Any]:
     bookings: dict[str, dict[str, Any]] = {}
     for i in range(1 + 5 * size):
         key, nights = f"B-{i + 1}", rng.randrange(1, 6)
-        room_id = rng.choice(list(rooms))
+        room_id = rng.choice(list(rooms)) if i > 1 else list(rooms)[i]
         room = rooms[room_id]
         status = rng.choice(["confirmed", "confirmed", "confirmed", "checked_in", "cancelled", "checked_out"])
+        status = ["checked_in", "confirmed"][i] if i < 2 else status  # somebody is in the house and somebody arrives
         inside = status == "checked_in" and room["status"] == "clean"
         start = (
-            today - timedelta(days=rng.randrange(3)) if inside else today + timedelta(days=rng.choice([0, 0, 0, 1, 4]))
+            today - timedelta(days=rng.randrange(3))
+            if inside
+            else today + timedelta(days=rng.choice([0, 0, 0, 1, 4]) * (i > 1))
         )
         stay = [(start + timedelta(days=j)).isoformat() for j in range(nights)]
         if any(night in room["calendar"] for night in stay):
