@@ -152,6 +152,33 @@ def test_an_environment_is_one_file(folder: Path) -> None:
     assert "STEP = 2  # stays in the code" in environment.code
 
 
+def test_imports_that_only_the_scenario_needs_are_not_sent(folder: Path) -> None:
+    imports = """import json
+import random as chance
+from datetime import (
+    date,
+    timedelta,
+)
+from decimal import Decimal as Money
+from random import Random
+"""
+    text = GOOD.replace("from typing import", imports + "from typing import")
+    text = text.replace("STEP = 2", 'FIRST: "Money" = date(2025, 1, 1)\nSTEP = 2').replace("rng: Any", "rng: Random")
+    text = text.replace(
+        '    return {"counters"', '    chance.Random(timedelta(1).days + Money(1))\n    return {"counters"'
+    )
+    (folder / "counter.py").write_text(text)
+    code = builtin.load_environments(SETTINGS, 1)[0].code
+    assert [line for line in code.splitlines() if "import" in line] == [
+        "from __future__ import annotations",
+        "import json",  # unused everywhere, so it is not known what it is for
+        "from datetime import date",
+        "from decimal import Decimal as Money",  # a quoted annotation of what stays
+        "from typing import Any, Literal",
+    ]
+    compile(code, "counter.py", "exec")
+
+
 def test_a_tool_becomes_a_function_schema(folder: Path) -> None:
     (folder / "counter.py").write_text(GOOD)
     read, raise_it = builtin.load_environments(SETTINGS, 1)[0].tools

@@ -154,9 +154,9 @@ def strata(name: str) -> tuple[Counter[str], Counter[str]]:
 
 def test_there_are_enough_environments_domains_and_tools() -> None:
     modules = [environments.load(name) for name in NAMES]
-    assert len(modules) >= 14
-    assert len({module.DOMAIN for module in modules}) >= 12
-    assert sum(len(tool_names(environment_class(module))) for module in modules) >= 150
+    assert len(modules) >= 24
+    assert len({module.DOMAIN for module in modules}) >= 24
+    assert sum(len(tool_names(environment_class(module))) for module in modules) >= 250
 
 
 def test_an_unknown_environment_is_answered_with_the_nearest_name() -> None:

@@ -168,19 +168,23 @@ class Clinic:
         self.statistics["cancelled"] += 1
         return {"success": True, "fee": fee, "given_to": successor}
 
-    def reschedule(self, appointment_id: str, slot: str) -> dict[str, Any]:
+    def reschedule(self, appointment_id: str, new_slot: str | None = None) -> dict[str, Any]:
         """Move a booked appointment to another free slot of the same doctor.
 
         Args:
             appointment_id: The appointment.
-            slot: The new slot.
+            new_slot: The new slot; without it the doctor's first free one from today on.
         """
         error = self._not_booked(appointment_id)
-        error = error or self._no_slot(self.appointments[appointment_id]["doctor_id"], slot)
         if error:
             return {"success": False, "error": error}
         row = self.appointments[appointment_id]
         slots = self.doctors[row["doctor_id"]]["slots"]
+        free = [slot for slot in sorted(slots) if slots[slot] is None and slot[:10] >= self.today]
+        slot = new_slot or (free[0] if free else "")
+        error = self._no_slot(row["doctor_id"], slot)
+        if error:
+            return {"success": False, "error": error}
         previous, row["slot"] = row["slot"], slot
         slots[previous], slots[slot] = None, appointment_id
         return {"success": True, "previous": previous, "slot": slot}

@@ -32,7 +32,7 @@ class CodeHost:
             return "404 Not Found"
         if ROLES.index(held or "read") < ROLES.index(role):
             return f"403 Forbidden: {self.current_user} needs the role '{role}' on {repository_id}"
-        if repository["archived"] and role != "read":
+        if repository["archived"] and role == "write":
             return f"403 Forbidden: {repository_id} is archived"
         return None
 
@@ -48,6 +48,10 @@ class CodeHost:
         if row["status"] != "open":
             return f"422 Unprocessable: {pull_request_id} is {row['status']}"
         return self._denied(row["repository_id"], role)
+
+    def _open_requests(self, repository_id: str) -> list[dict[str, Any]]:
+        rows = self.pull_requests.values()
+        return [row for row in rows if row["status"] == "open" and row["repository_id"] == repository_id]
 
     def _changes(self, pull_request_id: str) -> dict[str, int | None]:
         """What the source branch has that the target has not: path to revision, None for a deleted file."""
@@ -72,10 +76,8 @@ class CodeHost:
         me = self.current_user
         rows = sorted(self.pull_requests.items())
         found = [k for k, r in rows if r["status"] == "open" and r["author"] != me and me not in r["approvals"]]
-        return {
-            "success": True,
-            "pull_request_ids": [k for k in found if not self._denied(self.pull_requests[k]["repository_id"], "write")],
-        }
+        mine = [key for key in found if not self._denied(self.pull_requests[key]["repository_id"], "write")]
+        return {"success": True, "pull_request_ids": mine}
 
     def list_files(self, repository_id: str, branch: str) -> dict[str, Any]:
         """List the files of a branch with their revisions.
@@ -170,48 +172,39 @@ class CodeHost:
             else:
                 del row["paths"][path]
         self.users[self.current_user]["commits"] += 1
-        for request in self.pull_requests.values():  # a push makes reviews stale
-            if request["status"] == "open" and (request["repository_id"], request["source_branch"]) == (
-                repository_id,
-                branch,
-            ):
+        for request in self._open_requests(repository_id):  # a push makes reviews stale
+            if request["source_branch"] == branch:
                 request["approvals"], request["blocked_by"] = [], None
         return {"success": True, "commit": self.commit_number, "files": len(wanted)}
 
     def open_pull_request(
-        self, repository_id: str, source_branch: str, target_branch: str, closes_issue_id: str | None = None
+        self, repository_id: str, from_branch: str, into_branch: str, closes_issue_id: str | None = None
     ) -> dict[str, Any]:
         """Ask to merge one branch into another.
 
         Args:
             repository_id: The repository.
-            source_branch: The branch with the changes.
-            target_branch: The branch that shall get them.
+            from_branch: The branch with the changes.
+            into_branch: The branch that shall get them.
             closes_issue_id: An issue of the repository that the merge will close.
         """
         error = self._denied(repository_id, "write")
-        error = error or self._no_branch(repository_id, source_branch) or self._no_branch(repository_id, target_branch)
-        if error is None and source_branch == target_branch:
+        error = error or self._no_branch(repository_id, from_branch) or self._no_branch(repository_id, into_branch)
+        if error is None and from_branch == into_branch:
             error = "422 Unprocessable: source and target branch are the same"
         closes = [closes_issue_id] if closes_issue_id is not None else []
         if error is None and any(self.issues.get(key, {}).get("repository_id") != repository_id for key in closes):
             error = f"422 Unprocessable: {closes_issue_id} is no issue of {repository_id}"
-        rows = self.pull_requests.values()
-        same = [
-            r
-            for r in rows
-            if r["status"] == "open" and r["repository_id"] == repository_id and r["source_branch"] == source_branch
-        ]
-        if error is None and same:
-            error = f"409 Conflict: '{source_branch}' already has an open pull request"
+        if error is None and any(r["source_branch"] == from_branch for r in self._open_requests(repository_id)):
+            error = f"409 Conflict: '{from_branch}' already has an open pull request"
         if error:
             return {"success": False, "error": error}
         key = f"PR-{self.next_pull_request_number}"
         self.next_pull_request_number += 1
         self.pull_requests[key] = {
             "repository_id": repository_id,
-            "source_branch": source_branch,
-            "target_branch": target_branch,
+            "source_branch": from_branch,
+            "target_branch": into_branch,
             "author": self.current_user,
             "status": "open",
             "approvals": [],
@@ -279,10 +272,7 @@ class CodeHost:
         repository["open_pull_requests"] -= 1
         self.users[row["author"]]["merged"] += 1
         source["base"] = dict(source["paths"])
-        rows = self.pull_requests.values()
-        targets = [
-            r["target_branch"] for r in rows if r["status"] == "open" and r["repository_id"] == row["repository_id"]
-        ]
+        targets = [request["target_branch"] for request in self._open_requests(row["repository_id"])]
         deleted = delete_branch and not source["protected"] and row["source_branch"] not in targets
         if deleted:
             del repository["branches"][row["source_branch"]]
@@ -311,13 +301,16 @@ class CodeHost:
             roles[user_id] = role
         return {"success": True, "previous": previous, "role": role}
 
-    def archive_repository(self, repository_id: str) -> dict[str, Any]:
-        """Archive a repository: it becomes read-only, its open pull requests and issues are closed.
+    def archive_repository(self, repository_id: str, archived: bool = True) -> dict[str, Any]:
+        """Archive a repository, which closes its open pull requests and issues and makes it read-only, or revive it.
 
         Args:
             repository_id: The repository.
+            archived: False to revive it.
         """
         error = self._denied(repository_id, "admin")
+        if error is None and self.repositories[repository_id]["archived"] == archived:
+            error = f"422 Unprocessable: {repository_id} is {'archived' if archived else 'not archived'}"
         if error:
             return {"success": False, "error": error}
         repository = self.repositories[repository_id]
@@ -327,7 +320,7 @@ class CodeHost:
                 if row["repository_id"] == repository_id and row["status"] == "open":
                     row["status"] = "closed"
                     closed.append(key)
-        repository["archived"], repository["open_pull_requests"], repository["open_issues"] = True, 0, 0
+        repository["archived"], repository["open_pull_requests"], repository["open_issues"] = archived, 0, 0
         return {"success": True, "closed": closed}
 
 
@@ -380,7 +373,7 @@ def scenario(rng: Random, size: int) -> dict[str, Any]:
             if rng.random() < 0.4:
                 del files[rng.choice(list(main))]
             branches[name] = {"paths": files, "base": dict(main), "protected": False}
-            if rng.random() < 0.75 and not repositories[key]["archived"]:
+            if rng.random() < 0.55 and not repositories[key]["archived"]:
                 opened = [k for k, row in issues.items() if row["repository_id"] == key and row["status"] == "open"]
                 author = rng.choice(members)
                 approvals = [user for user in members if user != author and roles[user] != "read"][:1]

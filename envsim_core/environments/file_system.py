@@ -175,13 +175,15 @@ class FileSystem:
         entry["content"], entry["blocks"], entry["modified"] = text, blocks, self.clock
         return {"success": True, "length": len(text), "blocks": blocks}
 
-    def copy(self, source_path: str, target_path: str) -> dict[str, Any]:
+    def copy(self, source_path: str, target_path: str | None = None) -> dict[str, Any]:
         """Copy a file or a whole directory into a directory; the copies belong to the current user.
 
         Args:
             source_path: Full path of what is copied.
-            target_path: Full path of the existing directory that receives the copy.
+            target_path: Full path of the directory that receives the copy; without it, the current user's home.
         """
+        home = f"/home/{self.current_user}"
+        target_path = target_path or (home if home in self.paths else "/")
         error = self._missing(source_path) or self._missing(target_path, "directory") or self._denied(target_path)
         if error:
             return {"success": False, "error": error}

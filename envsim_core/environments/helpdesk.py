@@ -59,6 +59,12 @@ class HelpDesk:
             return f"RecordInvalid: ticket {ticket_id} is {self.tickets[ticket_id]['status']}"
         return None
 
+    def _not_assigned(self, ticket_id: str) -> str | None:
+        error = self._not_open(ticket_id)
+        if error is None and self.tickets[ticket_id]["agent_id"] is None:
+            error = f"RecordInvalid: ticket {ticket_id} has no agent"
+        return error
+
     def get_queue_summary(self) -> dict[str, Any]:
         """Show the number of tickets per status and of breached deadlines."""
         return {"success": True, "clock": self.clock, "counters": dict(self.counters), "breaches": self.breaches}
@@ -170,12 +176,10 @@ class HelpDesk:
             body: The text of the answer.
             public: Whether the customer sees it.
         """
-        error = self._not_open(ticket_id)
+        error = self._not_assigned(ticket_id)
         if error:
             return {"success": False, "error": error}
         ticket = self.tickets[ticket_id]
-        if ticket["agent_id"] is None:
-            return {"success": False, "error": f"RecordInvalid: ticket {ticket_id} has no agent"}
         if not body.strip():
             return {"success": False, "error": "RecordInvalid: body cannot be blank"}
         ticket["messages"].append({"author": ticket["agent_id"], "public": public, "at": self.clock, "body": body})
@@ -211,12 +215,10 @@ class HelpDesk:
             ticket_id: The ticket.
             rating: 1 (bad) to 5 (good), if the customer gave one.
         """
-        error = self._not_open(ticket_id)
+        error = self._not_assigned(ticket_id)
         if error:
             return {"success": False, "error": error}
         ticket = self.tickets[ticket_id]
-        if ticket["agent_id"] is None:
-            return {"success": False, "error": f"RecordInvalid: ticket {ticket_id} has no agent"}
         if rating is not None and not 1 <= rating <= 5:
             return {"success": False, "error": "RecordInvalid: rating must be between 1 and 5"}
         agent = self.agents[ticket["agent_id"]]

@@ -129,7 +129,7 @@ class Hotel:
         """Cancel a confirmed booking; on the day of arrival the first night is still charged.
 
         Args:
-            booking_id: The booking.
+            booking_id: The booking, not checked in yet.
         """
         error = self._in_state(booking_id, "confirmed")
         if error:
@@ -145,7 +145,7 @@ class Hotel:
         """Check a guest in on the day of arrival, into a clean room.
 
         Args:
-            booking_id: The booking.
+            booking_id: The booking, due today.
         """
         error = self._in_state(booking_id, "confirmed")
         if error:
@@ -236,23 +236,27 @@ class Hotel:
         previous, room["status"] = room["status"], status
         return {"success": True, "previous": previous, "status": status}
 
-    def move_booking(self, booking_id: str, new_room_id: str) -> dict[str, Any]:
+    def move_booking(self, booking_id: str, new_room_id: str | None = None) -> dict[str, Any]:
         """Give a confirmed booking another room at that room's rate.
 
         Args:
             booking_id: The booking.
-            new_room_id: The room it moves to.
+            new_room_id: The room it moves to; without it, the cheapest one that is free for the stay.
         """
         error = self._in_state(booking_id, "confirmed")
         if error:
             return {"success": False, "error": error}
         row = self.bookings[booking_id]
-        if new_room_id not in self.rooms or new_room_id == row["room_id"]:
-            return {"success": False, "error": f"Room {new_room_id} does not exist or is the booked one"}
         nights = self._nights(row["check_in"], row["nights"])
+        free = [
+            (room["rate"], key)
+            for key, room in self.rooms.items()
+            if key != row["room_id"] and room["status"] != "out_of_order" and not room["calendar"].keys() & set(nights)
+        ]
+        if not free or (new_room_id is not None and new_room_id not in [key for _, key in free]):
+            return {"success": False, "error": f"{new_room_id or 'No other room'} is not available for the stay"}
+        new_room_id = new_room_id or min(free)[1]
         room = self.rooms[new_room_id]
-        if room["status"] == "out_of_order" or any(night in room["calendar"] for night in nights):
-            return {"success": False, "error": f"Room {new_room_id} is not available for the stay"}
         self._release(booking_id, row["check_in"])
         for night in nights:
             room["calendar"][night] = booking_id
@@ -279,12 +283,12 @@ def scenario(rng: Random, size: int) -> dict[str, Any]:
     names = ["Ida Berg", "Jon Katz", "Kim Seo", "Lea Roth", "Max Ode", "Nia Cole", "Omar Aziz", "Pia Lund"]
     today = date(2025, 6, rng.randrange(1, 25))
     rooms: dict[str, dict[str, Any]] = {}
-    for i in range(3 * size):
+    for i in range(1 + 3 * size):
         room_type = rng.choice(["single", "double", "double", "suite"])
         rooms[f"{1 + i // 20}{1 + i % 20:02d}"] = {
             "room_type": room_type,
             "rate": {"single": 79.0, "double": 119.5, "suite": 240.0}[room_type] + rng.randrange(4) * 5,
-            "status": rng.choice(["clean", "clean", "clean", "dirty", "out_of_order"]) if i else "clean",
+            "status": rng.choice(["clean", "clean", "clean", "clean", "dirty", "out_of_order"]) if i > 1 else "clean",
             "occupant_id": None,
             "calendar": {},
         }
@@ -301,16 +305,21 @@ def scenario(rng: Random, size: int) -> dict[str, Any]:
     bookings: dict[str, dict[str, Any]] = {}
     for i in range(1 + 5 * size):
         key, nights = f"B-{i + 1}", rng.randrange(1, 6)
-        room_id = rng.choice(list(rooms))
+        room_id = rng.choice(list(rooms)) if i > 1 else list(rooms)[i]
         room = rooms[room_id]
         status = rng.choice(["confirmed", "confirmed", "confirmed", "checked_in", "cancelled", "checked_out"])
+        status = ["checked_in", "confirmed"][i] if i < 2 else status  # somebody is in the house and somebody arrives
         inside = status == "checked_in" and room["status"] == "clean"
         start = (
-            today - timedelta(days=rng.randrange(3)) if inside else today + timedelta(days=rng.choice([0, 0, 1, 4, 9]))
+            today - timedelta(days=rng.randrange(3))
+            if inside
+            else today + timedelta(days=rng.choice([0, 0, 0, 1, 4]) * (i > 1))
         )
         stay = [(start + timedelta(days=j)).isoformat() for j in range(nights)]
-        if any(night in room["calendar"] for night in stay) or (status == "checked_in" and not inside):
+        if any(night in room["calendar"] for night in stay):
             status = "cancelled"
+        elif status == "checked_in" and not inside:
+            status = "confirmed"
         guest_id = rng.choice(list(guests))
         total = 0.0 if status == "cancelled" else round(nights * (room["rate"] + CITY_TAX), 2)
         bookings[key] = {

@@ -45,6 +45,10 @@ class Invoicing:
         row = self.invoices[invoice_id]
         return Decimal(row["total"]) - Decimal(row["paid"])
 
+    def _overdue(self) -> list[str]:
+        rows = sorted(self.invoices.items())
+        return [key for key, row in rows if row["status"] == "open" and row["due_date"] < self.today]
+
     def _refusal(self, invoice_id: str, *statuses: str) -> str | None:
         if invoice_id not in self.invoices:
             return f"No such invoice: '{invoice_id}'"
@@ -75,8 +79,7 @@ class Invoicing:
 
     def list_overdue_invoices(self) -> dict[str, Any]:
         """List the open invoices past their due date with the amount still due."""
-        rows = sorted(self.invoices.items())
-        late = {k: self._money(self._due(k)) for k, r in rows if r["status"] == "open" and r["due_date"] < self.today}
+        late = {key: self._money(self._due(key)) for key in self._overdue()}
         return {"success": True, "count": len(late), "invoices": late}
 
     def get_invoice(self, invoice_id: str) -> dict[str, Any]:
@@ -101,12 +104,8 @@ class Invoicing:
         paid = sum(
             (Decimal(p["amount"]) for p in self.payments.values() if p["customer_id"] == customer_id), Decimal(0)
         )
-        return {
-            "success": True,
-            "customer": self.customers[customer_id],
-            "invoice_ids": mine,
-            "paid": self._money(paid),
-        }
+        customer = self.customers[customer_id]
+        return {"success": True, "customer": customer, "invoice_ids": mine, "paid": self._money(paid)}
 
     def create_invoice(self, customer_id: str, due_in_days: int = 30) -> dict[str, Any]:
         """Create an empty draft.
@@ -264,11 +263,8 @@ class Invoicing:
         self._add(self.ledger, "revenue", -value)
         note = {"item": f"Credit: {reason.strip()}", "unit_price": self._money(-value), "quantity": 1, "tax": "zero"}
         self.invoices[invoice_id]["lines"].append(note)
-        return {
-            "success": True,
-            "status": self.invoices[invoice_id]["status"],
-            "due": self._money(self._due(invoice_id)),
-        }
+        status = self.invoices[invoice_id]["status"]
+        return {"success": True, "status": status, "due": self._money(self._due(invoice_id))}
 
     def void_invoice(self, invoice_id: str) -> dict[str, Any]:
         """Void an open invoice; what was paid on it becomes the customer's credit.
@@ -297,12 +293,7 @@ class Invoicing:
         """
         if customer_id not in self.customers:
             return {"success": False, "error": f"No such customer: '{customer_id}'"}
-        rows = sorted(self.invoices.items())
-        late = [
-            k
-            for k, r in rows
-            if r["customer_id"] == customer_id and r["status"] == "open" and r["due_date"] < self.today
-        ]
+        late = [key for key in self._overdue() if self.invoices[key]["customer_id"] == customer_id]
         if not late:
             return {"success": False, "error": f"Customer {customer_id} has no overdue invoices"}
         customer = self.customers[customer_id]
@@ -310,13 +301,10 @@ class Invoicing:
             row = self.invoices[key]
             row["reminders"] += 1
             if row["reminders"] >= 2:
-                for account, field in (
-                    (row, "total"),
-                    (customer, "owed"),
-                    (self.ledger, "receivable"),
-                    (self.ledger, "revenue"),
-                ):
+                for account, field in ((row, "total"), (customer, "owed")):
                     self._add(account, field, REMINDER_FEE)
+                for field in ("receivable", "revenue"):
+                    self._add(self.ledger, field, REMINDER_FEE)
             customer["blocked"] = customer["blocked"] or row["reminders"] >= 3
         return {"success": True, "reminded": late, "blocked": customer["blocked"]}
 

@@ -40,6 +40,9 @@ class Library:
             return f"Member {member_id} owes {member['fines']:.2f}"
         return None
 
+    def _no_title(self, title_id: str) -> str | None:
+        return None if title_id in self.titles else f"Title {title_id} is not in the catalogue"
+
     def _fine(self, member_id: str, amount: float) -> None:
         member = self.members[member_id]
         member["fines"] = round(member["fines"] + amount, 2)
@@ -103,9 +106,7 @@ class Library:
             member_id: The borrower.
             title_id: The title.
         """
-        error = self._refusal(member_id)
-        if error is None and title_id not in self.titles:
-            error = f"Title {title_id} is not in the catalogue"
+        error = self._refusal(member_id) or self._no_title(title_id)
         if error:
             return {"success": False, "error": error}
         member, title = self.members[member_id], self.titles[title_id]
@@ -176,9 +177,7 @@ class Library:
             member_id: The member.
             title_id: The title.
         """
-        error = self._refusal(member_id)
-        if error is None and title_id not in self.titles:
-            error = f"Title {title_id} is not in the catalogue"
+        error = self._refusal(member_id) or self._no_title(title_id)
         if error:
             return {"success": False, "error": error}
         title = self.titles[title_id]
@@ -218,20 +217,21 @@ class Library:
         return {"success": True, "charged": title["price"], "member_id": loan["member_id"]}
 
     def pay_fines(self, member_id: str, amount: float) -> dict[str, Any]:
-        """Take a payment of fines.
+        """Take a payment of fines; what is above the debt is given back.
 
         Args:
             member_id: The member who pays.
-            amount: Greater than 0 and at most what the member owes.
+            amount: What the member hands over, greater than 0 and at most 1000.
         """
         if member_id not in self.members:
             return {"success": False, "error": f"Member {member_id} is not registered"}
         member = self.members[member_id]
-        if not 0 < amount <= member["fines"]:
-            return {"success": False, "error": f"Amount must be between 0.01 and {member['fines']:.2f}"}
-        member["fines"] = round(member["fines"] - amount, 2)
-        self.statistics["fines_paid"] = round(self.statistics["fines_paid"] + amount, 2)
-        return {"success": True, "owes": member["fines"]}
+        if not 0 < amount <= 1000 or not member["fines"]:
+            return {"success": False, "error": f"{member_id} owes {member['fines']:.2f}, or the amount is invalid"}
+        paid = round(min(amount, member["fines"]), 2)
+        member["fines"] = round(member["fines"] - paid, 2)
+        self.statistics["fines_paid"] = round(self.statistics["fines_paid"] + paid, 2)
+        return {"success": True, "owes": member["fines"], "change": round(amount - paid, 2)}
 
     def set_category(self, member_id: str, category: Literal["adult", "student", "child"]) -> dict[str, Any]:
         """Change a member's category.

@@ -26,18 +26,13 @@ class TeamCalendar:
         return (datetime.fromisoformat(moment) + timedelta(minutes=minutes)).isoformat(timespec="minutes")
 
     def _overlap(self, event: dict[str, Any], start: str, minutes: int) -> bool:
-        return bool(
-            event["status"] == "scheduled" and event["start"] < self._after(start, minutes) and start < self._end(event)
-        )
+        together = event["start"] < self._after(start, minutes) and start < self._end(event)
+        return bool(together and event["status"] == "scheduled")
 
     def _busy(self, person_id: str, start: str, minutes: int, ignored: str | None = None) -> list[str]:
-        return [
-            key
-            for key, event in sorted(self.events.items())
-            if key != ignored
-            and event["invitations"].get(person_id) == "accepted"
-            and self._overlap(event, start, minutes)
-        ]
+        rows = sorted(self.events.items())
+        attended = [key for key, event in rows if event["invitations"].get(person_id) == "accepted" and key != ignored]
+        return [key for key in attended if self._overlap(self.events[key], start, minutes)]
 
     def _room_conflict(
         self, room_id: str | None, start: str, minutes: int, seats: int, ignored: str | None = None
@@ -128,16 +123,10 @@ class TeamCalendar:
         except ValueError:
             return {"success": False, "error": f"400 Bad Request: '{start}' is no ISO time"}
         if not title.strip() or not 5 <= minutes <= 480 or start <= self.now:
-            return {
-                "success": False,
-                "error": "400 Bad Request: needs a title, 5 to 480 minutes and a start in the future",
-            }
+            return {"success": False, "error": "400 Bad Request: needs a title, 5 to 480 minutes, a start to come"}
         clash = self._busy(organizer_person_id, start, minutes)
-        error = (
-            f"409 Conflict: organizer is busy with {clash[0]}"
-            if clash
-            else self._room_conflict(room_id, start, minutes, 1)
-        )
+        error = f"409 Conflict: organizer is busy with {clash[0]}" if clash else None
+        error = error or self._room_conflict(room_id, start, minutes, 1)
         if error:
             return {"success": False, "error": error}
         key = f"evt{self.next_event_number}"

@@ -21,6 +21,7 @@ class Warehouse:
             "units_received": 0,
             "units_shipped": 0,
             "weight_shipped_kg": 0.0,
+            "orders_shipped": 0,
             "shrinkage": 0,
         }
         self.next_purchase_order_number = 1
@@ -281,6 +282,8 @@ class Warehouse:
         order["status"], order["shipment"] = "shipped", {"carrier": carrier, "weight_kg": weight}
         self.statistics["units_shipped"] += sum(line["picked"] for line in order["lines"].values())
         self.statistics["weight_shipped_kg"] = round(self.statistics["weight_shipped_kg"] + weight, 3)
+        self.statistics["orders_shipped"] += 1
+        self.movements += 1
         return {"success": True, "carrier": carrier, "weight_kg": weight}
 
     def cancel_order(self, order_id: str) -> dict[str, Any]:
@@ -331,7 +334,7 @@ def scenario(rng: Random, size: int) -> dict[str, Any]:
             k: {"ordered": rng.randrange(1, 9), "picked": 0}
             for k in rng.sample(keys, rng.randrange(1, min(5, len(keys) + 1)))
         }
-        status = rng.choice(["new", "new", "reserved", "reserved", "picked", "cancelled"])
+        status = rng.choice(["new", "reserved", "reserved", "picked", "picked", "cancelled"])
         if status == "reserved":
             if any(line["ordered"] > products[k]["on_hand"] - products[k]["reserved"] for k, line in lines.items()):
                 status = "new"
@@ -355,6 +358,12 @@ def scenario(rng: Random, size: int) -> dict[str, Any]:
         "orders": orders,
         "purchase_orders": purchase_orders,
         "movements": rng.randrange(500),
-        "statistics": {"units_received": 310, "units_shipped": 250, "weight_shipped_kg": 418.125, "shrinkage": 4},
+        "statistics": {
+            "units_received": 310,
+            "units_shipped": 250,
+            "weight_shipped_kg": 418.125,
+            "orders_shipped": rng.randrange(40, 90),
+            "shrinkage": 4,
+        },
         "next_purchase_order_number": len(purchase_orders) + 1,
     }

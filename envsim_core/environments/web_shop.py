@@ -211,7 +211,7 @@ class WebShop:
         """Cancel a paid order: its goods go back into stock, its total becomes store credit.
 
         Args:
-            order_id: The order.
+            order_id: The order, not shipped yet.
         """
         error = self._order_in(order_id, "paid")
         if error:
@@ -225,16 +225,18 @@ class WebShop:
         return {"success": True, "refunded": order["total"]}
 
     def return_item(
-        self, order_id: str, product_id: str, condition: Literal["new", "used", "broken"]
+        self, order_id: str, condition: Literal["new", "used", "broken"], product_id: str | None = None
     ) -> dict[str, Any]:
         """Take back one product of a shipped order: used goods are refunded by half, only new ones are sold again.
 
         Args:
             order_id: The order.
-            product_id: The product that came back, all its units.
             condition: How it came back.
+            product_id: The product that came back, all its units; without it, the order's first by id.
         """
         error = self._order_in(order_id, "shipped")
+        if product_id is None:
+            product_id = "nothing" if error else min(self.orders[order_id]["items"])
         if error is None and product_id not in self.orders[order_id]["items"]:
             error = f"item_not_in_order: {product_id}"
         if error is None and condition not in ("new", "used", "broken"):

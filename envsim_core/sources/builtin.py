@@ -119,17 +119,36 @@ def _scenarios(path: Path, text: str, class_name: str, settings: Collect, seed: 
 
 
 def _without(text: str, module: ast.Module) -> str:
-    """The file's text without what only the source needs."""
+    """The file's text without what only the source needs, the imports of that included."""
     lines = text.splitlines(keepends=True)
+    removed = [node for node in module.body if NOT_SENT & _defined(node)]
+    unneeded = _used(removed) - _used([node for node in module.body if node not in removed])
     for node in reversed(module.body):
-        names: set[str] = set()
-        if isinstance(node, ast.Assign):
-            names = {target.id for target in node.targets if isinstance(target, ast.Name)}
-        elif isinstance(node, ast.FunctionDef):
-            names = {node.name}
-        if NOT_SENT & names:
+        if node in removed:
             del lines[node.lineno - 1 : node.end_lineno]
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            names = [alias for alias in node.names if (alias.asname or alias.name.split(".")[0]) not in unneeded]
+            if len(names) < len(node.names):
+                node.names = names
+                lines[node.lineno - 1 : node.end_lineno] = [ast.unparse(node) + "\n"] if names else []
     return re.sub(r"\n{4,}", "\n\n\n", "".join(lines)).strip() + "\n"
+
+
+def _defined(node: ast.stmt) -> set[str]:
+    if isinstance(node, ast.Assign):
+        return {target.id for target in node.targets if isinstance(target, ast.Name)}
+    return {node.name} if isinstance(node, ast.FunctionDef) else set()
+
+
+def _used(nodes: list[ast.stmt]) -> set[str]:
+    """The names that statements read; a text that could be a quoted annotation counts as one."""
+    names: set[str] = set()
+    for node in (inner for outer in nodes for inner in ast.walk(outer)):
+        if isinstance(node, ast.Name):
+            names.add(node.id)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.isidentifier():
+            names.add(node.value)
+    return names
 
 
 def _constant(path: Path, module: ast.Module, name: str) -> str:
