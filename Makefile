@@ -84,10 +84,10 @@ require:
 	if ! "$$python" -c 'import venv, ensurepip' 2>/dev/null; then \
 		echo "error: $$python cannot make virtual environments (Debian: apt-get install python3-venv)" >&2; exit 1; fi; \
 	if ! version="$$(cargo --version 2>/dev/null)"; then \
-		echo "error: cargo 1.85 or newer is needed to build the scorer; install Rust from https://rustup.rs" >&2; exit 1; fi; \
+		echo "error: cargo 1.89 or newer is needed to build the scorer; install Rust from https://rustup.rs" >&2; exit 1; fi; \
 	version="$${version#cargo }"; version="$${version%% *}"; \
-	if [ "$$(printf '1.85\n%s\n' "$$version" | sort -V | head -n 1)" != 1.85 ]; then \
-		echo "error: cargo $$version is too old, 1.85 or newer is needed (rustup update, or https://rustup.rs)" >&2; exit 1; fi
+	if [ "$$(printf '1.89\n%s\n' "$$version" | sort -V | head -n 1)" != 1.89 ]; then \
+		echo "error: cargo $$version is too old, 1.89 or newer is needed (rustup update, or https://rustup.rs)" >&2; exit 1; fi
 
 clean:  ## remove results and build products (.venv stays)
 	rm -rf results .snakemake rust/target .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -178,8 +178,8 @@ def fake(folder: Path, program: str, script: str) -> str:
 @pytest.mark.parametrize(
     ("program", "script", "expected"),
     [
-        ("cargo", "echo cargo 1.63.0", "error: cargo 1.63.0 is too old, 1.85 or newer is needed"),
-        ("cargo", "exit 127", "error: cargo 1.85 or newer is needed to build the scorer; install Rust from"),
+        ("cargo", "echo cargo 1.63.0", "error: cargo 1.63.0 is too old, 1.89 or newer is needed"),
+        ("cargo", "exit 127", "error: cargo 1.89 or newer is needed to build the scorer; install Rust from"),
         (
             "python3",
             'case "$2" in *venv*) exit 1;; *) exit 0;; esac',
