@@ -258,11 +258,13 @@ def memory_of_score_file(folder: Path, rows: int) -> int:
             one.write(json.dumps({**line, "sample_id": str(number)}) + "\n")
             two.write(json.dumps({**answer, "sample_id": str(number)}) + "\n")
     (folder / "long.parquet").unlink(missing_ok=True)
-    code = "import sys, envsim_core as ec; ec.score_file(*sys.argv[1:4], threads=1)"
-    process = subprocess.Popen([sys.executable, "-c", code, samples, answers, folder / "long.parquet"])
-    _, status, usage = os.wait4(process.pid, 0)
-    assert status == 0
-    return usage.ru_maxrss
+    # Not ru_maxrss: a child inherits its parent's peak there.
+    code = (
+        "import sys, envsim_core as ec; ec.score_file(*sys.argv[1:4], threads=1); "
+        "print(next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')))"
+    )
+    command = [sys.executable, "-c", code, str(samples), str(answers), str(folder / "long.parquet")]
+    return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
 def import_time() -> float:
@@ -282,7 +284,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         times = {size: bench_size(size, folder) for size in SIZES}
-        few, many = memory_of_score_file(folder, 500), memory_of_score_file(folder, 5000)
+        few, many = memory_of_score_file(folder, 1500), memory_of_score_file(folder, 15_000)
     medium = times["medium"]
     table(
         "What is asked of the core, as ratios within this run",
