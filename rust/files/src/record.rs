@@ -1,7 +1,9 @@
 //! One row: a sample scored, a completion read, and what is wrong with either.
 
 use crate::rows::Row;
-use envsim_scorer::{BadSample, Object, Sample, Syntax, Value, Verdict, check_text, read_value, score};
+use envsim_scorer::{
+    BadRecord, BadSample, Object, Sample, Syntax, Value, Verdict, check_text, read_value, score, score_record,
+};
 use std::borrow::Cow;
 
 /// The columns of samples in a table; the first four must be there. States and `volatile` are JSON text.
@@ -34,10 +36,13 @@ impl From<BadSample> for Wrong {
     }
 }
 
-/// Score the sample of one JSON line.
-fn score_record(line: &[u8], completion: Option<&[u8]>) -> Result<Verdict, BadSample> {
-    let value = read_value(line, Syntax::Json).map_err(|error| BadSample { field: "sample", why: error.why })?;
-    Ok(score(&Sample::read(&value)?, completion))
+impl From<BadRecord> for Wrong {
+    fn from(bad: BadRecord) -> Self {
+        match bad {
+            BadRecord::NotJson(_) => Self::row(bad.to_string()),
+            BadRecord::BadSample(bad) => bad.into(),
+        }
+    }
 }
 
 /// Score the sample of a row.
@@ -45,18 +50,15 @@ pub(crate) fn score_row(row: Row<'_>, completion: Option<&[u8]>) -> Result<Verdi
     match row {
         Row::Line(line) => {
             utf8(line, None)?;
-            score_record(line, completion).map_err(|bad| match json(line, None) {
-                Err(wrong) => wrong,
-                Ok(_) => bad.into(),
-            })
+            Ok(score_record(line, completion)?)
         }
-        Row::Cells(_) => Ok(score(&Sample::read(&sample_value(row)?)?, completion)),
+        Row::Cells(_) => Ok(score(&Sample::read(sample_value(row)?)?, completion)),
     }
 }
 
 /// The sample of a row, on its own.
 pub(crate) fn read_sample(row: Row<'_>) -> Result<Sample<'static>, Wrong> {
-    Ok(Sample::read(&sample_value(row)?.into_owned())?)
+    Ok(Sample::read(sample_value(row)?.into_owned())?)
 }
 
 /// The sample's id without the rest of it, where the row begins with it as rows do. It may be given again later.

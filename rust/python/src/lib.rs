@@ -67,12 +67,8 @@ fn extract(py: Python<'_>, text: &Bound<'_, PyString>) -> PyResult<Prediction> {
     let text = Buffer::of_str(text)?;
     let read = scorer::with_prediction(text.as_ref(), |prediction| {
         prediction.map(|prediction| Prediction {
-            feedback: prediction.feedback().cloned().map(Value::into_owned),
-            config_changes: scorer::operations_of(prediction.config_changes())
-                .unwrap_or_default()
-                .iter()
-                .map(|operation| operation.clone().into_owned())
-                .collect(),
+            feedback: prediction.feedback().map(Value::into_owned),
+            config_changes: prediction.operations().into_iter().map(Value::into_owned).collect(),
             strategy: prediction.strategy,
         })
     });
@@ -103,10 +99,16 @@ pub(crate) fn read_completion(completion: &Bound<'_, PyAny>) -> PyResult<Option<
     }
 }
 
-fn score_one(sample: &Source, completion: Option<&Buffer>) -> Result<Verdict, String> {
-    let value = sample.value()?;
-    let sample = Sample::read(&value).map_err(|error| error.to_string())?;
-    Ok(Verdict(scorer::score(&sample, completion.map(AsRef::as_ref))))
+fn score_one(sample: Source, completion: Option<&Buffer>) -> Result<Verdict, String> {
+    let completion = completion.map(AsRef::as_ref);
+    let verdict = match sample {
+        Source::Text(text, _) => scorer::score_record(text.as_ref(), completion).map_err(|error| error.to_string())?,
+        Source::Value(value) => {
+            let sample = Sample::read(value).map_err(|error| error.to_string())?;
+            scorer::score(&sample, completion)
+        }
+    };
+    Ok(Verdict(verdict))
 }
 
 /// The verdict on one completion (sections 4 and 5); None means that infrastructure failed.
@@ -116,7 +118,7 @@ fn score_one(sample: &Source, completion: Option<&Buffer>) -> Result<Verdict, St
 #[pyfunction]
 fn score(py: Python<'_>, sample: &Bound<'_, PyAny>, completion: &Bound<'_, PyAny>) -> PyResult<Verdict> {
     let (sample, completion) = (Source::of(sample)?, read_completion(completion)?);
-    py.detach(|| score_one(&sample, completion.as_ref())).map_err(|why| errors::invalid_sample(py, None, &why))
+    py.detach(|| score_one(sample, completion.as_ref())).map_err(|why| errors::invalid_sample(py, None, &why))
 }
 
 /// As `score`, for pairs, on `threads` threads (None: one per core), in the order of the input.
@@ -136,9 +138,9 @@ fn score_batch(
         let (samples, completions) = (samples.len(), completions.len());
         return Err(PyValueError::new_err(format!("{samples} samples but {completions} completions")));
     }
-    let pairs: Vec<_> = samples.iter().zip(&completions).collect();
+    let pairs: Vec<_> = samples.into_iter().zip(completions).collect();
     let verdicts = py.detach(|| {
-        scorer::in_parallel(&pairs, threads.unwrap_or(0), |(sample, completion)| score_one(sample, completion.as_ref()))
+        scorer::in_parallel(pairs, threads.unwrap_or(0), |(sample, completion)| score_one(sample, completion.as_ref()))
     });
     let named = verdicts.into_iter().enumerate();
     named.map(|(i, verdict)| verdict.map_err(|why| errors::invalid_sample(py, Some(i), &why))).collect()

@@ -3,6 +3,7 @@
 use crate::limits::{MAX_COPIED_NODES, MAX_DEPTH};
 use crate::node::{Node, Segment, View, follow};
 use crate::operation::{Kind, Operation};
+use crate::raw::RawKind;
 use crate::value::{Text, Value};
 
 /// An operation that cannot be applied: its place in the list, and why.
@@ -25,14 +26,13 @@ pub(crate) struct Applied<'a> {
 ///
 /// Law: `apply(before, diff(before, after)) == after`.
 pub fn apply<'a>(state: &'a Value<'a>, operations: &'a [Value<'a>]) -> Result<Value<'a>, Inapplicable> {
-    run(state, operations).state.map(|state| state.view().to_value())
+    run(Node::Base(state), operations.iter().map(View::Value)).state.map(|state| state.view().to_value())
 }
 
 /// As [`apply`], with the result left as edits on top of `state`.
-pub(crate) fn run<'a>(state: &'a Value<'a>, operations: &'a [Value<'a>]) -> Applied<'a> {
-    let mut editor = Editor { root: Node::Base(state), copied: 0, ambiguous_path: false };
+pub(crate) fn run<'a>(state: Node<'a>, operations: impl Iterator<Item = View<'a, 'a>>) -> Applied<'a> {
+    let mut editor = Editor { root: state, copied: 0, ambiguous_path: false };
     let failed = operations
-        .iter()
         .enumerate()
         .find_map(|(index, operation)| editor.apply(operation).err().map(|reason| Inapplicable { index, reason }));
     Applied { state: failed.map_or(Ok(editor.root), Err), ambiguous_path: editor.ambiguous_path }
@@ -54,7 +54,7 @@ struct Editor<'a> {
 type Done = Result<(), String>;
 
 impl<'a> Editor<'a> {
-    fn apply(&mut self, operation: &'a Value<'a>) -> Done {
+    fn apply(&mut self, operation: View<'a, 'a>) -> Done {
         let operation = Operation::read(operation)?;
         let path = operation.path(self.root.view())?;
         let segments = path.segments;
@@ -62,28 +62,28 @@ impl<'a> Editor<'a> {
             Kind::Add | Kind::Modify => {
                 let mode = if operation.kind == Kind::Add { Mode::Insert } else { Mode::Overwrite };
                 let value = operation.value()?;
-                check_depth(&segments, value.measure().1)?;
-                let added_a_key = self.set(&segments, Node::Base(value), mode, true)?;
+                check_depth(&segments, value)?;
+                let added_a_key = self.set(&segments, value.to_node(), mode, true)?;
                 self.ambiguous_path |= added_a_key && path.ambiguous;
                 Ok(())
             }
             Kind::RfcAdd => {
                 let value = operation.value()?;
-                check_depth(&segments, value.measure().1)?;
-                let added_a_key = self.set(&segments, Node::Base(value), Mode::Insert, false)?;
+                check_depth(&segments, value)?;
+                let added_a_key = self.set(&segments, value.to_node(), Mode::Insert, false)?;
                 self.ambiguous_path |= added_a_key && path.ambiguous;
                 Ok(())
             }
             Kind::RfcReplace => {
                 let value = operation.value()?;
                 self.get(&segments)?;
-                check_depth(&segments, value.measure().1)?;
-                self.set(&segments, Node::Base(value), Mode::Overwrite, false).map(|_| ())
+                check_depth(&segments, value)?;
+                self.set(&segments, value.to_node(), Mode::Overwrite, false).map(|_| ())
             }
             Kind::Delete | Kind::RfcRemove => self.delete(&segments).map(|_| ()),
             Kind::RfcTest => {
                 let value = operation.value()?;
-                let equal = self.get(&segments)?.equals(View::Value(value));
+                let equal = self.get(&segments)?.equals(value);
                 if equal { Ok(()) } else { Err("the test failed".to_owned()) }
             }
             Kind::RfcMove | Kind::RfcCopy => {
@@ -110,7 +110,9 @@ impl<'a> Editor<'a> {
         if is_move && target.starts_with(source) {
             return Err("a move into its own child".to_owned());
         }
-        check_depth(target, depth)?;
+        if target.len() + depth > MAX_DEPTH {
+            return Err(too_deep());
+        }
         self.copied += nodes;
         if self.copied > MAX_COPIED_NODES {
             return Err(format!("copy and move touch more than {MAX_COPIED_NODES} values"));
@@ -125,15 +127,15 @@ impl<'a> Editor<'a> {
         let mut node = &self.root;
         for (depth, segment) in path.iter().enumerate() {
             node = match node {
-                Node::Base(value) => return base_at(value, &path[depth..]).map(Node::Base).ok_or_else(nowhere),
                 Node::Object(edit) => match edit.edits.get(&*segment.text) {
                     Some(slot) => slot.as_ref().ok_or_else(nowhere)?,
                     None => {
-                        let value = edit.base.and_then(|base| base.get(&segment.text)).ok_or_else(nowhere)?;
-                        return base_at(value, &path[depth + 1..]).map(Node::Base).ok_or_else(nowhere);
+                        let untouched = edit.base.and_then(|base| base.get(&segment.text)).ok_or_else(nowhere)?;
+                        return untouched_at(untouched, &path[depth + 1..]).ok_or_else(nowhere);
                     }
                 },
                 Node::Array(edit) => segment.index().and_then(|index| edit.get(index)).ok_or_else(nowhere)?,
+                untouched => return untouched_at(untouched.clone(), &path[depth..]).ok_or_else(nowhere),
             };
         }
         Ok(node.clone())
@@ -157,7 +159,7 @@ impl<'a> Editor<'a> {
             let old = object.edits.insert(key, Some(node));
             let was_there = match old {
                 Some(slot) => slot.is_some(),
-                None => object.base.is_some_and(|base| base.get(&last.text).is_some()),
+                None => object.base.is_some_and(|base| base.has(&last.text)),
             };
             return Ok(created || !was_there);
         }
@@ -186,11 +188,11 @@ impl<'a> Editor<'a> {
         let kind = parent.view().kind();
         if let Some(object) = parent.object_mut() {
             let base = object.base.and_then(|base| base.get(&last.text));
-            let edited = match base {
+            let edited = match &base {
                 Some(_) => object.edits.insert(last.text.clone(), None),
                 None => object.edits.remove(&*last.text),
             };
-            let removed = edited.unwrap_or_else(|| base.map(Node::Base));
+            let removed = edited.unwrap_or(base);
             return removed.ok_or_else(|| format!("there is no {} to delete", last.quoted()));
         }
         let Some(array) = parent.array_mut() else { return Err(through(kind, last)) };
@@ -214,8 +216,9 @@ impl<'a> Editor<'a> {
             let kind = node.view().kind();
             if node.view().is_object() {
                 let Some(object) = node.object_mut() else { return Err(through(kind, segment)) };
-                let base = object.base.and_then(|base| base.get(&segment.text));
-                let slot = object.edits.entry(segment.text.clone()).or_insert_with(|| base.map(Node::Base));
+                let base = object.base;
+                let untouched = || base.and_then(|base| base.get(&segment.text));
+                let slot = object.edits.entry(segment.text.clone()).or_insert_with(untouched);
                 if slot.is_none() {
                     if !create {
                         return Err(format!("there is no {}", segment.quoted()));
@@ -237,20 +240,29 @@ impl<'a> Editor<'a> {
     }
 }
 
-fn base_at<'a>(value: &'a Value<'a>, path: &[Segment]) -> Option<&'a Value<'a>> {
-    path.iter().try_fold(value, |value, segment| match value {
-        Value::Object(object) => object.get(&segment.text),
-        Value::Array(items) => items.get(segment.index()?),
+/// The node at a path below one that is untouched, and so untouched as well.
+fn untouched_at<'a>(node: Node<'a>, path: &[Segment]) -> Option<Node<'a>> {
+    path.iter().try_fold(node, |node, segment| match node {
+        Node::Base(Value::Object(object)) => object.get(&segment.text).map(Node::Base),
+        Node::Base(Value::Array(items)) => items.get(segment.index()?).map(Node::Base),
+        Node::Raw(raw) => match raw.kind() {
+            RawKind::Object => raw.get(&segment.text).map(Node::Raw),
+            RawKind::Array => raw.nth(segment.index()?).map(Node::Raw),
+            RawKind::Scalar => None,
+        },
         _ => None,
     })
 }
 
-fn check_depth(path: &[Segment], depth: usize) -> Done {
-    if path.len() + depth > MAX_DEPTH {
-        Err(format!("the state would be nested deeper than {MAX_DEPTH}"))
-    } else {
-        Ok(())
+fn check_depth(path: &[Segment], value: View) -> Done {
+    match MAX_DEPTH.checked_sub(path.len()) {
+        Some(room) if !value.is_deeper_than(room) => Ok(()),
+        _ => Err(too_deep()),
     }
+}
+
+fn too_deep() -> String {
+    format!("the state would be nested deeper than {MAX_DEPTH}")
 }
 
 fn through(kind: &str, segment: &Segment) -> String {

@@ -6,10 +6,10 @@ use rayon::prelude::*;
 const STACK_BYTES: usize = 16 << 20;
 
 /// Do `work` on every item, on `threads` threads (0: one per core), and give the results in the order of the items.
-pub fn in_parallel<I: Sync, R: Send>(items: &[I], threads: usize, work: impl Fn(&I) -> R + Sync) -> Vec<R> {
+pub fn in_parallel<I: Send, R: Send>(items: Vec<I>, threads: usize, work: impl Fn(I) -> R + Sync) -> Vec<R> {
     match rayon::ThreadPoolBuilder::new().num_threads(threads).stack_size(STACK_BYTES).build() {
-        Ok(pool) => pool.install(|| items.par_iter().map(&work).collect()),
+        Ok(pool) => pool.install(|| items.into_par_iter().map(&work).collect()),
         // No threads to be had: the caller's own thread gives the same results.
-        Err(_) => items.iter().map(work).collect(),
+        Err(_) => items.into_iter().map(work).collect(),
     }
 }

@@ -1,6 +1,6 @@
 //! Δ: the differences between two states, through objects only.
 
-use crate::node::{ObjectView, Shape, View};
+use crate::node::{Finder, ObjectBase, ObjectView, Shape, View};
 use crate::object::Object;
 use crate::value::{Text, Value};
 
@@ -99,7 +99,8 @@ pub(crate) fn differences<'n, 'a: 'n>(before: View<'n, 'a>, after: View<'n, 'a>)
     entries
 }
 
-fn collect<'n, 'a: 'n>(
+/// Append the differences below `path`.
+pub(crate) fn collect<'n, 'a: 'n>(
     before: View<'n, 'a>,
     after: View<'n, 'a>,
     path: &mut Vec<&'n [u8]>,
@@ -128,17 +129,25 @@ type Pair<'n, 'a> = (&'n [u8], Option<View<'n, 'a>>, Option<View<'n, 'a>>);
 
 /// The keys whose values may differ, in order.
 fn changed_keys<'n, 'a: 'n>(old: ObjectView<'n, 'a>, new: ObjectView<'n, 'a>) -> Vec<Pair<'n, 'a>> {
-    let mut pairs: Vec<Pair> = match (old, new) {
-        (ObjectView::Plain(base), ObjectView::Edited(edit))
-            if edit.base.is_some_and(|b| std::ptr::addr_eq(b, base)) =>
-        {
+    let edit = match (old, new) {
+        (ObjectView::Plain(old), ObjectView::Edited(edit)) => {
+            Some(edit).filter(|edit| matches!(edit.base, Some(ObjectBase::Value(base)) if std::ptr::addr_eq(base, old)))
+        }
+        (ObjectView::Raw(old), ObjectView::Edited(edit)) => {
+            Some(edit).filter(|edit| matches!(edit.base, Some(ObjectBase::Raw(base)) if base.is_same(old)))
+        }
+        _ => None,
+    };
+    let mut pairs: Vec<Pair> = match edit {
+        Some(edit) => {
             let pair = |key: &'n Text<'a>| (&**key, old.get(key), new.get(key));
             edit.edits.keys().map(pair).filter(|(_, before, after)| before.is_some() || after.is_some()).collect()
         }
-        _ => {
-            let kept = old.iter().map(|(key, before)| (&**key, Some(before), new.get(key)));
-            let added = new.iter().filter(|(key, _)| old.get(key).is_none());
-            kept.chain(added.map(|(key, after)| (&**key, None, Some(after)))).filter(may_differ).collect()
+        None => {
+            let (in_old, in_new) = (Finder::new(old), Finder::new(new));
+            let kept = old.iter().map(|(key, before)| (key, Some(before), in_new.get(key)));
+            let added = new.iter().filter(|(key, _)| in_old.get(key).is_none());
+            kept.chain(added.map(|(key, after)| (key, None, Some(after)))).filter(may_differ).collect()
         }
     };
     pairs.sort_unstable_by(|a, b| a.0.cmp(b.0));
@@ -149,6 +158,7 @@ fn changed_keys<'n, 'a: 'n>(old: ObjectView<'n, 'a>, new: ObjectView<'n, 'a>) ->
 fn may_differ(pair: &Pair) -> bool {
     match pair {
         (_, Some(View::Value(before)), Some(View::Value(after))) if !before.is_container() => before != after,
+        (_, Some(View::Raw(before)), Some(View::Raw(after))) => before.bytes() != after.bytes(),
         _ => true,
     }
 }

@@ -1,13 +1,16 @@
 //! Reading a completion: which object in a model's answer is the prediction.
 
+use crate::node::{ArrayView, Shape, View};
 use crate::object::Object;
-use crate::operation::operations_of;
+use crate::raw::Raw;
 use crate::reader::{Syntax, Unreadable, read_prefix, read_value};
+use crate::tape::Tape;
 use crate::text::strip;
 use crate::value::Value;
 use hashbrown::HashMap;
 use memchr::memmem;
 use std::borrow::Cow;
+use std::cell::RefCell;
 
 /// How a prediction was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -57,23 +60,66 @@ impl Strategy {
     }
 }
 
-/// What a completion predicts. `config_changes` is absent, null or a list.
+/// What a completion predicts.
 #[derive(Clone, Debug)]
 pub struct Prediction<'a> {
-    object: Object<'a>,
+    body: Body<'a>,
     /// The way in which it was found.
     pub strategy: Strategy,
 }
 
+/// The object that holds the prediction.
+#[derive(Clone, Debug)]
+enum Body<'a> {
+    Value(Object<'a>),
+    Raw(Raw<'a>),
+}
+
+impl<'a> Body<'a> {
+    fn get(&self, key: &[u8]) -> Option<View<'_, 'a>> {
+        match self {
+            Self::Value(object) => object.get(key).map(View::Value),
+            Self::Raw(raw) => raw.get(key).map(View::Raw),
+        }
+    }
+}
+
 impl<'a> Prediction<'a> {
     /// The predicted observation, if there is one.
-    pub fn feedback(&self) -> Option<&Value<'a>> {
-        self.object.get(b"feedback")
+    pub fn feedback(&self) -> Option<Value<'a>> {
+        self.view_of_feedback().map(View::to_value)
     }
 
-    /// The predicted operations as they were written.
-    pub fn config_changes(&self) -> Option<&Value<'a>> {
-        self.object.get(b"config_changes")
+    /// The predicted operations as they were written; none where `config_changes` is missing or null.
+    pub fn operations(&self) -> Vec<Value<'a>> {
+        self.views_of_operations().map(View::to_value).collect()
+    }
+
+    pub(crate) fn view_of_feedback(&self) -> Option<View<'_, 'a>> {
+        self.body.get(b"feedback")
+    }
+
+    pub(crate) fn views_of_operations(&self) -> impl Iterator<Item = View<'_, 'a>> {
+        let list = self.body.get(b"config_changes").and_then(|changes| match changes.shape() {
+            Shape::Array(items) => Some(items),
+            _ => None,
+        });
+        list.into_iter().flat_map(ArrayView::iter)
+    }
+
+    /// How often applying the operations may search for a key or an element; a rough number, too high rather than too low.
+    pub(crate) fn searches(&self) -> usize {
+        match &self.body {
+            // An operation of 32 bytes is a short one, and every dot or bracket may be one more place to end a key.
+            Body::Raw(raw) => raw.bytes().len() / 32 + memchr::memchr2_iter(b'.', b'[', raw.bytes()).count(),
+            Body::Value(_) => {
+                let splits = |operation: View| match operation.shape() {
+                    Shape::Object(fields) => fields.get(b"path").and_then(View::text).map_or(1, |path| path.len()),
+                    _ => 1,
+                };
+                self.views_of_operations().map(splits).sum()
+            }
+        }
     }
 }
 
@@ -104,14 +150,49 @@ impl UnparsedReason {
 #[error("the completion holds no readable prediction: {}", .0.as_str())]
 pub struct Unparsed(pub UnparsedReason);
 
+thread_local! {
+    /// The tape of the last completion, for its memory.
+    static TAPE: RefCell<Tape> = RefCell::default();
+}
+
 /// Read the prediction in a completion (generalised UTF-8) and hand it to `then`; time and memory are linear in the text.
 pub fn with_prediction<R>(completion: &[u8], then: impl FnOnce(Result<&Prediction<'_>, Unparsed>) -> R) -> R {
     let text = completion.strip_prefix("\u{feff}".as_bytes()).unwrap_or(completion);
+    let mut tape = TAPE.take();
+    let result = if on_tape(strip(text), &mut tape) {
+        let body = Body::Raw(Raw { text: strip(text), tape: &tape, cell: 0 });
+        then(check(body, Strategy::WholeJson).as_ref().map_err(|error| *error))
+    } else {
+        as_values(text, then)
+    };
+    if tape.is_small() {
+        TAPE.set(tape);
+    }
+    result
+}
+
+/// Operations that an answer may have before its large values are indexed.
+const FEW_OPERATIONS: usize = 64;
+
+/// Put a text that is a candidate as JSON on a tape; false if it is none, or may be one that a tape cannot take.
+fn on_tape(text: &[u8], tape: &mut Tape) -> bool {
+    tape.clear();
+    if text.first() != Some(&b'{') || u32::try_from(text.len()).is_err() || tape.read(text, 0, 0) != Some(text.len()) {
+        return false;
+    }
+    let [changes, feedback] = [&b"config_changes"[..], b"feedback"].map(|key| tape.find(text, 0, key));
+    if changes.is_some_and(|changes| tape.items(changes).nth(FEW_OPERATIONS).is_some()) {
+        tape.index(text, FEW_OPERATIONS);
+    }
+    changes.is_some() || feedback.is_some()
+}
+
+fn as_values<R>(text: &[u8], then: impl FnOnce(Result<&Prediction<'_>, Unparsed>) -> R) -> R {
     if let Some(object) = whole(text) {
-        return then(check(Found { object, strategy: Strategy::WholeJson }).as_ref().map_err(|error| *error));
+        return then(check_found(Found { object, strategy: Strategy::WholeJson }).as_ref().map_err(|error| *error));
     }
     let answer = without_reasoning(text);
-    then(scan(&answer).and_then(check).as_ref().map_err(|error| *error))
+    then(scan(&answer).and_then(check_found).as_ref().map_err(|error| *error))
 }
 
 struct Found<'a> {
@@ -119,11 +200,16 @@ struct Found<'a> {
     strategy: Strategy,
 }
 
-fn check(found: Found<'_>) -> Result<Prediction<'_>, Unparsed> {
-    match operations_of(found.object.get(b"config_changes")) {
-        Some(_) => Ok(Prediction { object: found.object, strategy: found.strategy }),
-        None => Err(Unparsed(UnparsedReason::ChangesNotAList)),
-    }
+fn check(body: Body<'_>, strategy: Strategy) -> Result<Prediction<'_>, Unparsed> {
+    let is_list = body.get(b"config_changes").is_none_or(|changes| match changes.shape() {
+        Shape::Array(_) => true,
+        _ => changes.is_null(),
+    });
+    if is_list { Ok(Prediction { body, strategy }) } else { Err(Unparsed(UnparsedReason::ChangesNotAList)) }
+}
+
+fn check_found(found: Found<'_>) -> Result<Prediction<'_>, Unparsed> {
+    check(Body::Value(found.object), found.strategy)
 }
 
 fn is_candidate(object: &Object) -> bool {

@@ -11,7 +11,8 @@ const SCANNED: usize = 8;
 // Seeded per process, so that no file can be made whose keys collide.
 static HASHER: LazyLock<foldhash::fast::RandomState> = LazyLock::new(foldhash::fast::RandomState::default);
 
-fn hash(key: &[u8]) -> u64 {
+/// A hash of a key, the same for equal keys as long as the process lives.
+pub(crate) fn hash(key: &[u8]) -> u64 {
     HASHER.hash_one(key)
 }
 
@@ -36,6 +37,10 @@ impl<'a> Object<'a> {
     /// The value of a key.
     pub fn get(&self, key: &[u8]) -> Option<&Value<'a>> {
         self.position(key).map(|at| &self.entries[at].1)
+    }
+
+    pub(crate) fn get_mut(&mut self, key: &[u8]) -> Option<&mut Value<'a>> {
+        self.position(key).map(|at| &mut self.entries[at].1)
     }
 
     /// Set a key; one that was there keeps its place.

@@ -1,5 +1,6 @@
 //! Observations: exact text, unless the truth is a container; then equal values.
 
+use crate::node::View;
 use crate::reader::{Syntax, read_value};
 use crate::text::strip;
 use crate::value::{Text, Value};
@@ -21,11 +22,19 @@ pub(crate) fn read_either(text: &[u8]) -> Option<Value<'_>> {
     read_value(text, Syntax::Json).or_else(|_| read_value(text, Syntax::Literal)).ok()
 }
 
-/// The true observation, read once.
+/// The true observation.
 #[derive(Clone, Debug)]
 pub(crate) struct Observation<'a> {
     text: Text<'a>,
-    container: Option<Value<'a>>,
+    container: Container<'a>,
+}
+
+/// The container that the text is, if it is one.
+#[derive(Clone, Debug)]
+enum Container<'a> {
+    Read(Option<Value<'a>>),
+    /// To be read when it is asked for; most predictions are compared by their text alone.
+    Unread,
 }
 
 /// How a predicted observation compares with the true one.
@@ -36,29 +45,45 @@ pub(crate) struct FeedbackMatch {
 }
 
 impl<'a> Observation<'a> {
+    /// To be compared with many predictions.
     pub(crate) fn new(text: Text<'a>) -> Self {
         let container = match &text {
             Cow::Borrowed(text) => read_container(text),
             Cow::Owned(text) => read_container(text).map(Value::into_owned),
         };
-        Self { text, container }
+        Self { text, container: Container::Read(container) }
     }
 
-    pub(crate) fn compare(&self, feedback: Option<&Value>) -> FeedbackMatch {
-        match feedback {
-            None | Some(Value::Null) => self.compare_text(b""),
-            Some(Value::Str(text)) => self.compare_text(text),
-            Some(value) if value.is_container() => {
-                FeedbackMatch { equal: self.container.as_ref().is_some_and(|truth| truth == value), verbatim: false }
+    /// To be compared with one prediction.
+    pub(crate) fn unread(text: Text<'a>) -> Self {
+        Self { text, container: Container::Unread }
+    }
+
+    pub(crate) fn compare(&self, feedback: Option<View>) -> FeedbackMatch {
+        let Some(feedback) = feedback else { return self.compare_text(b"") };
+        if let Some(text) = feedback.text() {
+            return self.compare_text(&text);
+        }
+        match feedback.to_value() {
+            Value::Null => self.compare_text(b""),
+            value if value.is_container() => {
+                FeedbackMatch { equal: self.is_container(|truth| *truth == value), verbatim: false }
             }
-            Some(scalar) => self.compare_text(&to_json(scalar)),
+            scalar => self.compare_text(&to_json(&scalar)),
         }
     }
 
     fn compare_text(&self, text: &[u8]) -> FeedbackMatch {
         let verbatim = *self.text == *text;
-        let as_container =
-            || self.container.as_ref().is_some_and(|truth| read_container(text).is_some_and(|v| *truth == v));
+        let as_container = || self.is_container(|truth| read_container(text).is_some_and(|value| *truth == value));
         FeedbackMatch { equal: verbatim || as_container(), verbatim }
+    }
+
+    /// Whether this is a container, and the right one.
+    fn is_container(&self, right: impl FnOnce(&Value) -> bool) -> bool {
+        match &self.container {
+            Container::Read(container) => container.as_ref().is_some_and(right),
+            Container::Unread => read_container(&self.text).as_ref().is_some_and(right),
+        }
     }
 }

@@ -1,9 +1,8 @@
 //! Predicted operations: which of the many spellings of kind and value stands for what.
 
-use crate::node::View;
+use crate::node::{ObjectView, Shape, View};
 use crate::path::{Resolved, resolve};
-use crate::value::Value;
-use crate::{Object, text};
+use crate::text;
 
 /// What an operation does. The `Rfc…` kinds follow RFC 6902: no parent is created, targets must exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,50 +47,42 @@ impl Kind {
     }
 }
 
-/// The list of operations under `config_changes`, where a missing or null list means no change.
-///
-/// `None` where it is anything else than a list.
-pub fn operations_of<'v, 'a>(config_changes: Option<&'v Value<'a>>) -> Option<&'v [Value<'a>]> {
-    match config_changes {
-        None | Some(Value::Null) => Some(&[]),
-        Some(Value::Array(items)) => Some(items),
-        Some(_) => None,
-    }
-}
-
 /// One operation, its fields found.
 pub(crate) struct Operation<'v> {
     pub(crate) kind: Kind,
-    fields: &'v Object<'v>,
+    fields: ObjectView<'v, 'v>,
 }
 
 impl<'v> Operation<'v> {
-    pub(crate) fn read(operation: &'v Value<'v>) -> Result<Self, String> {
-        let Value::Object(fields) = operation else { return Err("an operation is not an object".to_owned()) };
-        let present = |key: &[u8]| fields.get(key).filter(|value| !matches!(value, Value::Null));
-        let word = |value: &Value| match value {
-            Value::Str(text) => Ok(text::strip(text).to_ascii_lowercase()),
-            _ => Err("the kind of operation is not a text".to_owned()),
+    pub(crate) fn read(operation: View<'v, 'v>) -> Result<Self, String> {
+        let Shape::Object(fields) = operation.shape() else { return Err("an operation is not an object".to_owned()) };
+        let present = |key: &[u8]| fields.get(key).filter(|value| !value.is_null());
+        let word = |value: View| match value.text() {
+            Some(text) => Ok(text::strip(&text).to_ascii_lowercase()),
+            None => Err("the kind of operation is not a text".to_owned()),
         };
-        let kind = match (present(b"type"), present(b"op")) {
-            (Some(kind), _) => Kind::of_word(&word(kind)?),
-            (None, Some(kind)) => {
-                let word = word(kind)?;
-                Kind::of_rfc_word(&word).or_else(|| Kind::of_word(&word))
-            }
-            (None, None) => Some(Kind::Modify),
+        let kind = match present(b"type") {
+            Some(kind) => Kind::of_word(&word(kind)?),
+            None => match present(b"op") {
+                Some(kind) => {
+                    let word = word(kind)?;
+                    Kind::of_rfc_word(&word).or_else(|| Kind::of_word(&word))
+                }
+                None => Some(Kind::Modify),
+            },
         };
         Ok(Self { kind: kind.ok_or("an unknown kind of operation")?, fields })
     }
 
     /// The first present of `value`, `after`, `new_value`, `new`.
-    pub(crate) fn value(&self) -> Result<&'v Value<'v>, String> {
+    pub(crate) fn value(&self) -> Result<View<'v, 'v>, String> {
         let names: [&[u8]; 4] = [b"value", b"after", b"new_value", b"new"];
         let value = names.into_iter().find_map(|name| self.fields.get(name)).ok_or("the operation has no value")?;
-        if value.holds_a_set() {
-            Err("the value holds a Python set, which no state can hold".to_owned())
-        } else {
-            Ok(value)
+        match value {
+            View::Value(value) if value.holds_a_set() => {
+                Err("the value holds a Python set, which no state can hold".to_owned())
+            }
+            value => Ok(value),
         }
     }
 

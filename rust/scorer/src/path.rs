@@ -1,7 +1,7 @@
 //! Paths: list, pointer and dotted text, read against the state as it stands at that operation.
 
 use crate::limits::MAX_PATH_SEGMENTS;
-use crate::node::{ObjectView, Segment, Shape, View, follow};
+use crate::node::{ArrayView, ObjectView, Segment, Shape, View, follow};
 use crate::value::{Text, Value};
 use std::borrow::Cow;
 
@@ -15,35 +15,58 @@ pub(crate) struct Resolved<'a> {
 type Resolution<'a> = Result<Resolved<'a>, String>;
 
 /// Read the path of an operation. `pointer_only`: under an RFC 6902 word a leading `/` is never part of a key.
-pub(crate) fn resolve<'a>(path: &'a Value<'a>, pointer_only: bool, state: View<'_, 'a>) -> Resolution<'a> {
-    let resolved = match path {
-        Value::Array(items) => list(items)?,
-        Value::Str(text) if text.starts_with(b"/") => match slash_key(text, state) {
-            Some(key) if !pointer_only => Resolved { segments: vec![key], ambiguous: false },
-            _ => pointer(text)?,
+pub(crate) fn resolve<'a>(path: View<'a, 'a>, pointer_only: bool, state: View<'_, 'a>) -> Resolution<'a> {
+    let resolved = match path.text() {
+        Some(Cow::Borrowed(text)) => resolve_text(text, pointer_only, state)?,
+        Some(Cow::Owned(text)) => {
+            let Resolved { segments, ambiguous } = resolve_text(&text, pointer_only, state)?;
+            Resolved { segments: segments.into_iter().map(Segment::into_owned).collect(), ambiguous }
+        }
+        None => match path.shape() {
+            Shape::Array(items) => list(items)?,
+            _ => return Err("the path is neither a text nor a list".to_owned()),
         },
-        Value::Str(text) => dotted(text, state)?,
-        _ => return Err("the path is neither a text nor a list".to_owned()),
     };
     if resolved.segments.len() > MAX_PATH_SEGMENTS { Err(too_long()) } else { Ok(resolved) }
+}
+
+fn resolve_text<'t>(text: &'t [u8], pointer_only: bool, state: View) -> Resolution<'t> {
+    if !text.starts_with(b"/") {
+        return dotted(text, state);
+    }
+    match slash_key(text, state) {
+        Some(key) if !pointer_only => Ok(Resolved { segments: vec![key], ambiguous: false }),
+        _ => pointer(text),
+    }
 }
 
 fn too_long() -> String {
     format!("the path has more than {MAX_PATH_SEGMENTS} segments")
 }
 
-fn list<'a>(items: &'a [Value<'a>]) -> Resolution<'a> {
-    let segment = |item: &'a Value<'a>| match item {
-        Value::Str(text) => Ok(Segment::key(text)),
-        Value::Int(int) => Ok(Segment { text: Cow::Owned(int.to_string().into_bytes()), is_index: true }),
-        Value::Big(digits) => Ok(Segment { text: Cow::Borrowed(&**digits), is_index: true }),
-        _ => Err("a path segment is neither a text nor an integer".to_owned()),
+fn list<'a>(items: ArrayView<'a, 'a>) -> Resolution<'a> {
+    let segment = |item: View<'a, 'a>| {
+        if let Some(text) = item.text() {
+            return Ok(Segment { text, is_index: false });
+        }
+        let text = match item.shape() {
+            Shape::Scalar(scalar) => match *scalar {
+                Value::Int(int) => int.to_string().into_bytes(),
+                Value::Big(ref digits) => digits.to_vec(),
+                _ => Vec::new(),
+            },
+            _ => Vec::new(),
+        };
+        if text.is_empty() {
+            return Err("a path segment is neither a text nor an integer".to_owned());
+        }
+        Ok(Segment { text: Cow::Owned(text), is_index: true })
     };
     Ok(Resolved { segments: items.iter().map(segment).collect::<Result<_, _>>()?, ambiguous: false })
 }
 
 /// The whole text as a key, where the state has it and has no key that a pointer would start with.
-fn slash_key<'a>(text: &'a [u8], state: View<'_, 'a>) -> Option<Segment<'a>> {
+fn slash_key<'t>(text: &'t [u8], state: View) -> Option<Segment<'t>> {
     let Shape::Object(object) = state.shape() else { return None };
     object.get(text)?;
     let first = text[1..].split(|&b| b == b'/').next().map(unescape);
@@ -89,7 +112,7 @@ fn longest_run(object: ObjectView, text: &[u8], may_be_empty: bool) -> Option<(u
     found.next().map(|longest| (longest, found.next().is_some()))
 }
 
-fn dotted<'a>(text: &'a [u8], state: View<'_, 'a>) -> Resolution<'a> {
+fn dotted<'t>(text: &'t [u8], state: View) -> Resolution<'t> {
     if run_ends(text).nth(MAX_PATH_SEGMENTS).is_some() {
         return Err(too_long());
     }
@@ -140,7 +163,7 @@ fn dotted<'a>(text: &'a [u8], state: View<'_, 'a>) -> Resolution<'a> {
 }
 
 /// The text without a leading `$.`, `$`, `self.` that models copy from code, unless a top-level key starts the text.
-fn without_prefix<'a>(text: &'a [u8], state: View<'_, 'a>) -> &'a [u8] {
+fn without_prefix<'t>(text: &'t [u8], state: View) -> &'t [u8] {
     let rest = match text {
         [b'$'] | [b'$', b'[', ..] => &text[1..],
         [b'$', b'.', rest @ ..] => rest,

@@ -90,6 +90,14 @@ pub(crate) fn read_prefix<'a>(
     Ok((value, reader.at))
 }
 
+/// What a JSON string says; `None` where the text is none.
+pub(crate) fn json_string(text: &[u8]) -> Option<Vec<u8>> {
+    match read_value(text, Syntax::Json) {
+        Ok(Value::Str(text)) => Some(text.into_owned()),
+        _ => None,
+    }
+}
+
 pub(crate) struct Reader<'a, 'm> {
     pub(crate) text: &'a [u8],
     pub(crate) at: usize,

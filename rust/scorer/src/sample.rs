@@ -1,7 +1,7 @@
 //! Samples: one question with its truth, read and prepared for scoring.
 
-use crate::diff::{Change, diff};
-use crate::node::Segment;
+use crate::diff::{Change, Entry, diff};
+use crate::node::{Node, Segment, View};
 use crate::observation::Observation;
 use crate::value::{Text, Value};
 use std::borrow::Cow;
@@ -27,17 +27,94 @@ pub struct Sample<'a> {
     pub(crate) volatile: Vec<Vec<Segment<'static>>>,
 }
 
+/// What a prediction is held against, however it is kept.
+pub(crate) struct Truth<'n, 'a> {
+    /// The state before, untouched.
+    pub(crate) before: Node<'a>,
+    pub(crate) changes: TrueChanges<'n, 'a>,
+    /// The state after; `None` where the changes are all that is known of it.
+    pub(crate) after: Option<View<'n, 'a>>,
+    pub(crate) observation: &'n Observation<'a>,
+    pub(crate) volatile: &'n [Vec<Segment<'static>>],
+}
+
+/// The true changes, ordered by path.
+#[derive(Clone, Copy)]
+pub(crate) enum TrueChanges<'n, 'a> {
+    Kept(&'n [Change<'static>]),
+    Found(&'n [Entry<'n, 'a>]),
+}
+
+/// The keys that lead to a true change.
+#[derive(Clone, Copy)]
+pub(crate) enum TruePath<'n> {
+    Kept(&'n [Text<'static>]),
+    Found(&'n [&'n [u8]]),
+}
+
+impl<'n, 'a> TrueChanges<'n, 'a> {
+    pub(crate) fn len(self) -> usize {
+        match self {
+            Self::Kept(changes) => changes.len(),
+            Self::Found(entries) => entries.len(),
+        }
+    }
+
+    pub(crate) fn path(self, at: usize) -> TruePath<'n> {
+        match self {
+            Self::Kept(changes) => TruePath::Kept(&changes[at].path),
+            Self::Found(entries) => TruePath::Found(&entries[at].path),
+        }
+    }
+
+    pub(crate) fn before(self, at: usize) -> Option<View<'n, 'a>> {
+        match self {
+            Self::Kept(changes) => changes[at].before.as_ref().map(View::Value),
+            Self::Found(entries) => entries[at].before,
+        }
+    }
+
+    pub(crate) fn after(self, at: usize) -> Option<View<'n, 'a>> {
+        match self {
+            Self::Kept(changes) => changes[at].after.as_ref().map(View::Value),
+            Self::Found(entries) => entries[at].after,
+        }
+    }
+}
+
+impl<'n> TruePath<'n> {
+    pub(crate) fn keys(self) -> impl Iterator<Item = &'n [u8]> {
+        let (kept, found): (&[Text], &[&[u8]]) = match self {
+            Self::Kept(keys) => (keys, &[]),
+            Self::Found(keys) => (&[], keys),
+        };
+        kept.iter().map(|key| &**key).chain(found.iter().copied())
+    }
+
+    pub(crate) fn segments(self) -> Vec<Segment<'n>> {
+        self.keys().map(Segment::key).collect()
+    }
+}
+
 impl<'a> Sample<'a> {
+    /// The sample as a truth.
+    pub(crate) fn truth(&'a self) -> Truth<'a, 'a> {
+        Truth {
+            before: Node::Base(&self.before),
+            changes: TrueChanges::Kept(&self.changes),
+            after: Some(View::Value(&self.after)),
+            observation: &self.observation,
+            volatile: &self.volatile,
+        }
+    }
+
     /// Read a sample from its object: `state_before`, `state_after`, `observation`, and optionally `sample_id` and
     /// `volatile` (a list of paths, each a list of texts and integers). Other fields are ignored.
-    pub fn read(sample: &Value<'a>) -> Result<Self, BadSample> {
-        let Value::Object(fields) = sample else { return Err(BadSample { field: "sample", why: "is not an object" }) };
-        let missing = |field| BadSample { field, why: "is missing" };
-        let state = |field: &'static str| match fields.get(field.as_bytes()) {
-            Some(state @ Value::Object(_)) => Ok(state.clone()),
-            Some(_) => Err(BadSample { field, why: "is not an object" }),
-            None => Err(missing(field)),
+    pub fn read(sample: Value<'a>) -> Result<Self, BadSample> {
+        let Value::Object(mut fields) = sample else {
+            return Err(BadSample { field: "sample", why: "is not an object" });
         };
+        let missing = |field| BadSample { field, why: "is missing" };
         let observation = match fields.get(b"observation") {
             Some(Value::Str(text)) => text.clone(),
             Some(_) => return Err(BadSample { field: "observation", why: "is not a text" }),
@@ -47,6 +124,11 @@ impl<'a> Sample<'a> {
             None | Some(Value::Null) => None,
             Some(Value::Str(id)) => Some(id.clone()),
             Some(_) => return Err(BadSample { field: "sample_id", why: "is not a text" }),
+        };
+        let mut state = |field: &'static str| match fields.get_mut(field.as_bytes()) {
+            Some(state @ Value::Object(_)) => Ok(std::mem::replace(state, Value::Null)),
+            Some(_) => Err(BadSample { field, why: "is not an object" }),
+            None => Err(missing(field)),
         };
         let (before, after) = (state("state_before")?, state("state_after")?);
         let changes = diff(&before, &after).into_iter().map(Change::into_owned).collect();
@@ -65,7 +147,7 @@ impl<'a> Sample<'a> {
     }
 }
 
-fn read_volatile(paths: &Value) -> Result<Vec<Vec<Segment<'static>>>, BadSample> {
+pub(crate) fn read_volatile(paths: &Value) -> Result<Vec<Vec<Segment<'static>>>, BadSample> {
     let bad = BadSample { field: "volatile", why: "is not a list of paths (lists of texts and integers)" };
     let segment = |value: &Value| match value {
         Value::Str(text) => Ok(Segment { text: Cow::Owned(text.to_vec()), is_index: false }),

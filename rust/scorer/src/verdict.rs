@@ -3,10 +3,9 @@
 use crate::apply::run;
 use crate::diff::{Entry, differences};
 use crate::extract::{Prediction, Strategy, with_prediction};
-use crate::node::{Segment, Shape, View, follow};
+use crate::node::{Node, Segment, Shape, View, follow};
 use crate::observation::{FeedbackMatch, read_either};
-use crate::operation::operations_of;
-use crate::sample::Sample;
+use crate::sample::{Sample, TrueChanges, Truth};
 use crate::text::strip;
 use crate::value::{Text, Value};
 use std::cmp::Ordering;
@@ -111,8 +110,17 @@ impl Verdict {
 
 /// Score one completion (generalised UTF-8; `None`: no answer because of infrastructure).
 pub fn score(sample: &Sample, completion: Option<&[u8]>) -> Verdict {
+    judge(sample.id(), completion, |verdict, prediction| fill(verdict, &sample.truth(), prediction))
+}
+
+/// As [`score`], where `compare` fills in what becomes of a prediction that could be read.
+pub(crate) fn judge(
+    id: Option<&[u8]>,
+    completion: Option<&[u8]>,
+    compare: impl FnOnce(&mut Verdict, &Prediction),
+) -> Verdict {
     let verdict = |outcome, failure, metrics| Verdict {
-        sample_id: sample.id().map(|id| Text::Owned(id.to_vec())),
+        sample_id: id.map(|id| Text::Owned(id.to_vec())),
         strategy: None,
         outcome,
         failure,
@@ -129,16 +137,16 @@ pub fn score(sample: &Sample, completion: Option<&[u8]>) -> Verdict {
         Ok(prediction) => {
             let mut scored = verdict(Outcome::Scored, Failure::None, None);
             scored.strategy = Some(prediction.strategy);
-            fill(&mut scored, sample, prediction);
+            compare(&mut scored, prediction);
             scored
         }
     })
 }
 
-fn fill<'a>(verdict: &mut Verdict, sample: &'a Sample<'a>, prediction: &'a Prediction<'a>) {
-    let feedback = sample.observation.compare(prediction.feedback());
-    let operations = operations_of(prediction.config_changes()).unwrap_or_default();
-    let applied = run(&sample.before, operations);
+/// Hold a prediction against the truth.
+pub(crate) fn fill<'a>(verdict: &mut Verdict, truth: &Truth<'a, 'a>, prediction: &'a Prediction<'a>) {
+    let feedback = truth.observation.compare(prediction.view_of_feedback());
+    let applied = run(truth.before.clone(), prediction.views_of_operations());
     verdict.ambiguous_path = applied.ambiguous_path;
     match applied.state {
         Err(error) => {
@@ -147,12 +155,17 @@ fn fill<'a>(verdict: &mut Verdict, sample: &'a Sample<'a>, prediction: &'a Predi
             verdict.first_mismatch = Some(Mismatch::Operation { index: error.index, reason: error.reason });
         }
         Ok(state) => {
-            let compared = Comparison::new(sample, state.view());
+            let mut compared = Comparison::new(truth, state.view());
+            let after;
+            if !compared.disagreements.is_empty() && truth.after.is_none() {
+                after = with_changes(truth);
+                compared.after = Some(after.view());
+            }
             let metrics = with_feedback(compared.metrics(), feedback);
             verdict.failure = match (metrics.config_match, metrics.feedback_match) {
                 (true, true) => Failure::None,
                 (true, false) => Failure::FeedbackOnly,
-                (false, _) if operations.is_empty() => Failure::MissedAll,
+                (false, _) if prediction.views_of_operations().next().is_none() => Failure::MissedAll,
                 (false, _) => compared.failure(),
             };
             verdict.first_mismatch = compared.first_mismatch();
@@ -169,8 +182,11 @@ fn with_feedback(metrics: Metrics, feedback: FeedbackMatch) -> Metrics {
 ///
 /// Both lists follow from the state before, so the states are equal exactly when the lists are.
 struct Comparison<'n, 'a> {
-    sample: &'n Sample<'a>,
+    changes: TrueChanges<'n, 'a>,
+    volatile: &'n [Vec<Segment<'static>>],
     state: View<'n, 'a>,
+    /// The true state; known wherever there are disagreements.
+    after: Option<View<'n, 'a>>,
     predicted: Vec<Entry<'n, 'a>>,
     hits: usize,
     /// Paths at which only one list has an entry, or both have different ones; in order.
@@ -178,37 +194,35 @@ struct Comparison<'n, 'a> {
 }
 
 impl<'n, 'a: 'n> Comparison<'n, 'a> {
-    fn new(sample: &'n Sample<'a>, state: View<'n, 'a>) -> Self {
-        let predicted = differences(View::Value(&sample.before), state);
+    fn new(truth: &'n Truth<'n, 'a>, state: View<'n, 'a>) -> Self {
+        let predicted = differences(truth.before.view(), state);
+        let changes = truth.changes;
         let mut hits = 0;
         let mut disagreements = Vec::new();
         let (mut p, mut t) = (0, 0);
-        while p < predicted.len() || t < sample.changes.len() {
-            let order = match (predicted.get(p), sample.changes.get(t)) {
-                (Some(entry), Some(change)) => entry.path.iter().copied().cmp(change.path.iter().map(|key| &**key)),
-                (Some(_), None) => Ordering::Less,
-                (None, _) => Ordering::Greater,
+        while p < predicted.len() || t < changes.len() {
+            let order = match predicted.get(p) {
+                Some(entry) if t < changes.len() => entry.path.iter().copied().cmp(changes.path(t).keys()),
+                Some(_) => Ordering::Less,
+                None => Ordering::Greater,
             };
-            let hit = order == Ordering::Equal && same_after(&predicted[p], sample.changes[t].after.as_ref());
+            let hit = order == Ordering::Equal && same(predicted[p].after, changes.after(t));
             if hit {
                 hits += 1;
             } else if order == Ordering::Greater {
-                disagreements.push(sample.changes[t].path.iter().map(|key| Segment::key(key)).collect());
+                disagreements.push(changes.path(t).segments());
             } else {
                 disagreements.push(predicted[p].path.iter().map(|key| Segment::key(key)).collect());
             }
             p += usize::from(order != Ordering::Greater);
             t += usize::from(order != Ordering::Less);
         }
-        Self { sample, state, predicted, hits, disagreements }
-    }
-
-    fn truth(&self) -> View<'n, 'a> {
-        View::Value(&self.sample.after)
+        let (volatile, after) = (truth.volatile, truth.after);
+        Self { changes, volatile, state, after, predicted, hits, disagreements }
     }
 
     fn metrics(&self) -> Metrics {
-        let (predicted, truth) = (self.predicted.len(), self.sample.changes.len());
+        let (predicted, truth) = (self.predicted.len(), self.changes.len());
         let share = |of: usize| match (predicted, truth) {
             (0, 0) => 1.0,
             (0, _) | (_, 0) => 0.0,
@@ -228,34 +242,40 @@ impl<'n, 'a: 'n> Comparison<'n, 'a> {
 
     fn is_collateral(&self, entry: &Entry) -> bool {
         // Sorted paths: everything that lies in `entry.path`, and everything it lies in, stands next to its place.
-        let changes = &self.sample.changes;
         let keys = || entry.path.iter().copied();
-        let at = changes.partition_point(|change| change.path.iter().map(|key| &**key).lt(keys()));
-        let mut near = changes[at..].first().into_iter().chain(changes[..at].last());
-        !near.any(|change| change.path.iter().zip(keys()).all(|(a, b)| **a == *b))
+        let (mut at, mut end) = (0, self.changes.len());
+        while at < end {
+            let middle = usize::midpoint(at, end);
+            if self.changes.path(middle).keys().lt(keys()) { at = middle + 1 } else { end = middle }
+        }
+        let mut near = (at.saturating_sub(1)..=at).filter(|&near| near < self.changes.len());
+        !near.any(|near| self.changes.path(near).keys().zip(keys()).all(|(a, b)| a == b))
     }
 
     /// Whether the states are equal once the volatile paths are taken out of both.
     fn masked_match(&self) -> bool {
-        !self.sample.volatile.is_empty()
+        !self.volatile.is_empty()
             && self.disagreements.iter().all(|path| {
-                let masks = self.sample.volatile.iter().filter_map(|mask| relative(mask, path));
+                let masks = self.volatile.iter().filter_map(|mask| relative(mask, path));
                 let masks: Vec<&[Segment]> = masks.collect();
-                masked_equal(follow(self.state, path), follow(self.truth(), path), &masks)
+                masked_equal(follow(self.state, path), self.true_value(path), &masks)
             })
+    }
+
+    fn true_value(&self, path: &[Segment]) -> Option<View<'n, 'a>> {
+        self.after.and_then(|after| follow(after, path))
     }
 
     fn failure(&self) -> Failure {
         let (mut wrong, mut missed) = (false, false);
-        for change in &self.sample.changes {
-            let path: Vec<_> = change.path.iter().map(|key| Segment::key(key)).collect();
-            let got = follow(self.state, &path);
-            if same(got, change.after.as_ref()) {
+        for at in 0..self.changes.len() {
+            let got = follow(self.state, &self.changes.path(at).segments());
+            if same(got, self.changes.after(at)) {
                 continue;
             }
-            if same(got, change.before.as_ref()) {
+            if same(got, self.changes.before(at)) {
                 missed = true;
-            } else if is_type_flip(got, change.after.as_ref()) {
+            } else if is_type_flip(got, self.changes.after(at)) {
                 return Failure::TypeFlip;
             } else {
                 wrong = true;
@@ -270,7 +290,7 @@ impl<'n, 'a: 'n> Comparison<'n, 'a> {
 
     fn first_mismatch(&self) -> Option<Mismatch> {
         self.disagreements.iter().find_map(|path| {
-            let (got, expected) = (follow(self.state, path), follow(self.truth(), path));
+            let (got, expected) = (follow(self.state, path), self.true_value(path));
             let mut keys: Vec<Text> = path.iter().map(|segment| Text::Owned(segment.text.to_vec())).collect();
             let (expected, got) = match (expected, got) {
                 (Some(expected), Some(got)) => {
@@ -287,16 +307,35 @@ impl<'n, 'a: 'n> Comparison<'n, 'a> {
     }
 }
 
-fn same_after(entry: &Entry, after: Option<&Value>) -> bool {
-    same(entry.after, after)
-}
-
-fn same(view: Option<View>, value: Option<&Value>) -> bool {
-    match (view, value) {
-        (Some(view), Some(value)) => view.equals(View::Value(value)),
+fn same(one: Option<View>, other: Option<View>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => one.equals(other),
         (None, None) => true,
         _ => false,
     }
+}
+
+/// The true state where only the changes are known: the state before with them applied.
+fn with_changes<'a>(truth: &Truth<'a, 'a>) -> Node<'a> {
+    let mut root = truth.before.clone();
+    for at in 0..truth.changes.len() {
+        let mut node = &mut root;
+        let mut keys = truth.changes.path(at).keys().peekable();
+        while let Some(key) = keys.next() {
+            // Changes lead through objects alone.
+            let Some(object) = node.object_mut() else { break };
+            let base = object.base;
+            let slot = object.edits.entry(Text::Owned(key.to_vec()));
+            let slot = slot.or_insert_with(|| base.and_then(|base| base.get(key)));
+            if keys.peek().is_none() {
+                *slot = truth.changes.after(at).map(View::to_node);
+                break;
+            }
+            let Some(child) = slot else { break };
+            node = child;
+        }
+    }
+    root
 }
 
 /// What is left of a volatile path below `path`: nothing where it covers `path`, `None` where it lies elsewhere.
@@ -333,18 +372,25 @@ fn tails<'m, 's>(masks: &[&'m [Segment<'s>]], leads: impl Fn(&Segment) -> bool) 
     masks.iter().filter_map(|mask| mask.split_first()).filter(|(head, _)| leads(head)).map(|(_, tail)| tail).collect()
 }
 
+fn scalar<'n, 'a: 'n>(view: View<'n, 'a>) -> Option<Value<'a>> {
+    match view.shape() {
+        Shape::Scalar(scalar) => Some(scalar.into_owned()),
+        _ => None,
+    }
+}
+
 /// A boolean against 0 or 1, or text that reads as the other value.
-fn is_type_flip(got: Option<View>, truth: Option<&Value>) -> bool {
+fn is_type_flip(got: Option<View>, truth: Option<View>) -> bool {
     let (Some(got), Some(truth)) = (got, truth) else { return false };
     let bit = |value: &Value| value.is_number() && (*value == Value::Int(0) || *value == Value::Int(1));
     let reads_as =
         |text: &[u8], view: View| read_either(strip(text)).is_some_and(|value| view.equals(View::Value(&value)));
-    match (got.shape(), truth) {
-        (Shape::Scalar(Value::Bool(_)), number) if bit(number) => true,
-        (Shape::Scalar(number), Value::Bool(_)) if bit(number) => true,
-        (Shape::Scalar(Value::Str(_)), Value::Str(_)) => false,
-        (Shape::Scalar(Value::Str(text)), truth) => reads_as(text, View::Value(truth)),
-        (_, Value::Str(text)) => reads_as(text, got),
+    match (scalar(got), scalar(truth)) {
+        (Some(Value::Bool(_)), Some(number)) if bit(&number) => true,
+        (Some(number), Some(Value::Bool(_))) if bit(&number) => true,
+        (Some(Value::Str(_)), Some(Value::Str(_))) => false,
+        (Some(Value::Str(text)), _) => reads_as(&text, truth),
+        (_, Some(Value::Str(text))) => reads_as(&text, got),
         _ => false,
     }
 }

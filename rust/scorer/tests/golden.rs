@@ -72,7 +72,7 @@ fn every_verdict_is_the_golden_one() {
     let mut failures = Vec::new();
     for row in rows("score.jsonl").iter().chain(&rows("contract.jsonl")) {
         let row = parse(row);
-        let sample = Sample::read(&row).unwrap();
+        let sample = Sample::read(row.clone()).unwrap();
         let completion = match field(&row, "completion").unwrap() {
             Value::Null => None,
             Value::Str(text) => Some(&**text),

@@ -90,7 +90,7 @@ fn sample(before: &Value<'static>, after: &Value<'static>) -> Sample<'static> {
         (text("state_after"), after.clone()),
         (text("observation"), Value::Str(text("ok"))),
     ];
-    Sample::read(&Value::Object(fields.into_iter().collect())).unwrap()
+    Sample::read(Value::Object(fields.into_iter().collect())).unwrap()
 }
 
 fn completion(operations: Vec<Value<'static>>) -> Vec<u8> {
@@ -174,6 +174,6 @@ proptest! {
     #[test]
     fn the_number_of_threads_changes_nothing(items in prop::collection::vec(any::<u32>(), 0..200), threads in 1usize..4) {
         let expected: Vec<u64> = items.iter().map(|i| u64::from(*i) * 3).collect();
-        prop_assert_eq!(in_parallel(&items, threads, |i| u64::from(*i) * 3), expected);
+        prop_assert_eq!(in_parallel(items.clone(), threads, |i| u64::from(i) * 3), expected);
     }
 }

@@ -165,7 +165,7 @@ fn mutated_completions_stay_inside_their_budget() {
     let questions: Vec<(Sample, Vec<u8>)> = rows
         .iter()
         .filter_map(|row| match field(row, "completion") {
-            Some(Value::Str(text)) => Some((Sample::read(row).unwrap(), text.to_vec())),
+            Some(Value::Str(text)) => Some((Sample::read(row.clone()).unwrap(), text.to_vec())),
             _ => None,
         })
         .collect();
