@@ -8,7 +8,7 @@ use crate::record::{SAMPLE_COLUMNS, SAMPLE_REQUIRED, check_id, read_sample};
 use crate::rows::{RowReader, Rows};
 use crate::{pipeline, thread_count};
 use arrow_array::RecordBatch;
-use envsim_scorer::{Sample, Verdict, score};
+use envsim_scorer::{Prepared, Verdict};
 use hashbrown::HashMap;
 use std::ops::{ControlFlow, Range};
 use std::path::Path;
@@ -24,7 +24,7 @@ const LEAST_ROWS: usize = 16;
 /// The samples of a file, ready to be scored against.
 #[derive(Debug)]
 pub struct Benchmark {
-    samples: Vec<Sample<'static>>,
+    samples: Vec<Prepared>,
     places: HashMap<Vec<u8>, usize, foldhash::fast::RandomState>,
 }
 
@@ -42,7 +42,7 @@ impl Benchmark {
             while rows.len() < BATCH_ROWS && rows.bytes() < BATCH_BYTES && reader.next(&mut rows)? {}
             Ok((rows.len() > 0).then_some(rows))
         };
-        let work = |rows: Rows| -> Result<Vec<(u64, Sample<'static>)>, Error> {
+        let work = |rows: Rows| -> Result<Vec<(u64, Prepared)>, Error> {
             let read = |at| {
                 let sample = rows.with(at, read_sample);
                 let sample = sample.map_err(|wrong| BadFile::new(path, Some(rows.number(at)), wrong.field, wrong.why));
@@ -50,7 +50,7 @@ impl Benchmark {
             };
             (0..rows.len()).map(read).collect()
         };
-        let commit = |read: Vec<(u64, Sample<'static>)>| -> Result<(), Error> {
+        let commit = |read: Vec<(u64, Prepared)>| -> Result<(), Error> {
             for (line, sample) in read {
                 let bad = |why: String| BadFile::new(path, Some(line), Some("sample_id"), why);
                 check_id(sample.id()).map_err(|wrong| bad(wrong.why))?;
@@ -80,7 +80,7 @@ impl Benchmark {
 
     /// The ids, in order.
     pub fn ids(&self) -> impl Iterator<Item = &[u8]> {
-        self.samples.iter().filter_map(Sample::id)
+        self.samples.iter().filter_map(Prepared::id)
     }
 
     /// The place of the sample with this id.
@@ -134,7 +134,7 @@ impl Benchmark {
         };
         let work = |chunk: Range<usize>| -> Result<R, Error> {
             let pairs = self.samples[chunk.clone()].iter().zip(&completions[chunk]);
-            Ok(gather(&mut pairs.map(|(sample, completion)| score(sample, completion.as_ref().map(AsRef::as_ref)))))
+            Ok(gather(&mut pairs.map(|(sample, completion)| sample.score(completion.as_ref().map(AsRef::as_ref)))))
         };
         let commit = |result: R| -> Result<(), Error> {
             all.push(result);

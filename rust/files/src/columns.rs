@@ -109,7 +109,7 @@ impl Columns {
         }
         self.collateral.append_option(m.map(|m| integer(m.collateral)));
         self.ambiguous_path.append_value(verdict.ambiguous_path);
-        self.push_mismatch(verdict.first_mismatch.as_ref());
+        self.push_mismatch(verdict.first_mismatch.as_deref());
     }
 
     fn push_mismatch(&mut self, mismatch: Option<&Mismatch>) {

@@ -2,7 +2,7 @@
 
 use crate::rows::Row;
 use envsim_scorer::{
-    BadRecord, BadSample, Object, Sample, Syntax, Value, Verdict, check_text, read_value, score, score_record,
+    BadRecord, BadSample, Object, Prepared, Sample, Syntax, Value, Verdict, check_text, read_value, score, score_record,
 };
 use std::borrow::Cow;
 
@@ -56,9 +56,15 @@ pub(crate) fn score_row(row: Row<'_>, completion: Option<&[u8]>) -> Result<Verdi
     }
 }
 
-/// The sample of a row, on its own.
-pub(crate) fn read_sample(row: Row<'_>) -> Result<Sample<'static>, Wrong> {
-    Ok(Sample::read(sample_value(row)?.into_owned())?)
+/// The sample of a row, to be kept.
+pub(crate) fn read_sample(row: Row<'_>) -> Result<Prepared, Wrong> {
+    match row {
+        Row::Line(line) => {
+            utf8(line, None)?;
+            Ok(Prepared::read(line)?)
+        }
+        Row::Cells(_) => Ok(Sample::read(sample_value(row)?.into_owned())?.into()),
+    }
 }
 
 /// The sample's id without the rest of it, where the row begins with it as rows do. It may be given again later.

@@ -287,7 +287,7 @@ impl Verdict {
 
     #[getter]
     fn first_mismatch(&self) -> Option<Mismatch> {
-        self.0.first_mismatch.clone().map(Mismatch)
+        self.0.first_mismatch.as_deref().cloned().map(Mismatch)
     }
 
     /// Every field as plain data that `json.dumps` writes.

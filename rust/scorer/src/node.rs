@@ -284,6 +284,11 @@ impl<'n, 'a: 'n> View<'n, 'a> {
         }
     }
 
+    /// The cell of a value that is still text.
+    pub(crate) fn cell(self) -> Option<u32> {
+        if let Self::Raw(raw) = self { Some(raw.cell) } else { None }
+    }
+
     /// The text of a string; `None` for any other value.
     pub(crate) fn text(self) -> Option<Cow<'n, [u8]>> {
         match self {

@@ -1,5 +1,6 @@
 //! Values that are still text: a place on a tape, read no further than somebody looks.
 
+use crate::node::View;
 use crate::reader::{Syntax, json_string, read_value};
 use crate::tape::Tape;
 use crate::value::{Text, Value};
@@ -13,6 +14,14 @@ pub(crate) struct Raw<'a> {
     pub(crate) text: &'a [u8],
     pub(crate) tape: &'a Tape,
     pub(crate) cell: u32,
+}
+
+/// A text and its tape.
+pub(crate) type Taped<'t> = (&'t [u8], &'t Tape);
+
+/// The value at a cell.
+pub(crate) fn raw_view<'t>((text, tape): Taped<'t>, cell: u32) -> View<'t, 't> {
+    View::Raw(Raw { text, tape, cell })
 }
 
 /// What stands there, as its first byte tells.

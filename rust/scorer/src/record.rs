@@ -4,9 +4,9 @@ use crate::diff::{Entry, collect};
 use crate::lockstep::{Suspect, lockstep};
 use crate::node::{Node, Segment, View};
 use crate::observation::Observation;
-use crate::raw::Raw;
+use crate::raw::{Raw, Taped, raw_view};
 use crate::reader::{ReadError, Syntax, read_value};
-use crate::sample::{BadSample, Sample, TrueChanges, Truth, read_volatile};
+use crate::sample::{BadSample, KeptChange, Sample, TrueChanges, Truth, read_volatile};
 use crate::tape::{Tape, space};
 use crate::value::{Text, Value};
 use crate::verdict::{Verdict, fill, judge, score};
@@ -42,17 +42,27 @@ struct Tapes {
 pub fn score_record(record: &[u8], completion: Option<&[u8]>) -> Result<Verdict, BadRecord> {
     let mut tapes = TAPES.take();
     let verdict = quick(record, completion, &mut tapes);
-    if tapes.before.is_small() && tapes.after.is_small() && tapes.rest.is_small() {
-        TAPES.set(tapes);
-    }
+    keep(tapes);
     match verdict {
         Some(verdict) => Ok(verdict),
         None => Ok(score(&Sample::read(read_value(record, Syntax::Json)?)?, completion)),
     }
 }
 
+fn keep(tapes: Tapes) {
+    if tapes.before.is_small() && tapes.after.is_small() && tapes.rest.is_small() {
+        TAPES.set(tapes);
+    }
+}
+
 /// The verdict on a record that is as records should be. Whatever is wrong or unusual gives `None`.
 fn quick(record: &[u8], completion: Option<&[u8]>, tapes: &mut Tapes) -> Option<Verdict> {
+    let (fields, suspects) = scan(record, tapes)?;
+    fields.score(record, &mut tapes.before, &tapes.after, &suspects, completion)
+}
+
+/// Read a record onto the tapes of its states; the answer is its other fields, and where the states may differ.
+fn scan<'r>(record: &'r [u8], tapes: &mut Tapes) -> Option<(Fields<'r>, Vec<Suspect>)> {
     u32::try_from(record.len()).ok()?;
     let Tapes { before, after, rest } = tapes;
     before.clear();
@@ -112,11 +122,14 @@ fn quick(record: &[u8], completion: Option<&[u8]>, tapes: &mut Tapes) -> Option<
     if space(record, at + 1) != record.len() {
         return None;
     }
-    fields.score(record, before, after, &suspects?, completion)
+    Some((fields, suspects?))
 }
 
 /// Containers with fewer members are searched from one end to the other.
 const LEAST_INDEXED: usize = 32;
+
+/// The same for what is kept, and so indexed once for many verdicts.
+const LEAST_KEPT_INDEXED: usize = 12;
 
 /// So many searches take no longer than a few readings of the text.
 const FEW_SEARCHES: usize = 64;
@@ -129,21 +142,14 @@ fn text(json: &[u8]) -> Option<Text<'_>> {
     }
 }
 
-/// A text and its tape.
-type Taped<'t> = (&'t [u8], &'t Tape);
-
-fn view<'t>((text, tape): Taped<'t>, cell: u32) -> View<'t, 't> {
-    View::Raw(Raw { text, tape, cell })
-}
-
 /// The true changes, ordered by path.
 fn changes<'t>(before: Taped<'t>, after: Taped<'t>, suspects: &[Suspect]) -> Vec<Entry<'t, 't>> {
     let mut entries = Vec::new();
     for suspect in suspects {
         let mut path: Vec<&[u8]> = suspect.path.iter().map(|&key| before.1.key(before.0, key)).collect();
         path.extend(suspect.new_key.map(|key| after.1.key(after.0, key)));
-        let old = suspect.before.map(|cell| view(before, cell));
-        let new = suspect.after.map(|cell| view(after, cell));
+        let old = suspect.before.map(|cell| raw_view(before, cell));
+        let new = suspect.after.map(|cell| raw_view(after, cell));
         match (old, new) {
             (Some(old), Some(new)) => collect(old, new, &mut path, &mut entries),
             (before, after) => entries.push(Entry { path, before, after }),
@@ -161,7 +167,25 @@ struct Fields<'t> {
     volatile: Option<&'t [u8]>,
 }
 
-impl Fields<'_> {
+impl<'r> Fields<'r> {
+    fn observation(&self) -> Option<Text<'r>> {
+        text(self.observation?)
+    }
+
+    fn id(&self) -> Option<Option<Text<'r>>> {
+        match self.sample_id {
+            None | Some(b"null") => Some(None),
+            Some(id) => text(id).map(Some),
+        }
+    }
+
+    fn volatile(&self) -> Option<Vec<Vec<Segment<'static>>>> {
+        match self.volatile {
+            None => Some(Vec::new()),
+            Some(paths) => read_volatile(&read_value(paths, Syntax::Json).ok()?).ok(),
+        }
+    }
+
     fn score(
         &self,
         record: &[u8],
@@ -170,15 +194,8 @@ impl Fields<'_> {
         suspects: &[Suspect],
         completion: Option<&[u8]>,
     ) -> Option<Verdict> {
-        let observation = Observation::unread(text(self.observation?)?);
-        let id = match self.sample_id {
-            None | Some(b"null") => None,
-            Some(id) => Some(text(id)?),
-        };
-        let volatile: Vec<Vec<Segment>> = match self.volatile {
-            None => Vec::new(),
-            Some(paths) => read_volatile(&read_value(paths, Syntax::Json).ok()?).ok()?,
-        };
+        let observation = Observation::unread(self.observation()?);
+        let (id, volatile) = (self.id()?, self.volatile()?);
         Some(judge(id.as_deref(), completion, |verdict, prediction| {
             let searches = prediction.searches();
             if searches > FEW_SEARCHES {
@@ -195,6 +212,99 @@ impl Fields<'_> {
             };
             fill(verdict, &truth, prediction);
         }))
+    }
+}
+
+/// A sample kept in memory, so that a verdict costs no more than its completion and the paths that it touches.
+#[derive(Debug)]
+pub struct Prepared(Form);
+
+#[derive(Debug)]
+enum Form {
+    Text(Box<PreparedText>),
+    Values(Box<Sample<'static>>),
+}
+
+#[derive(Debug)]
+struct PreparedText {
+    record: Box<[u8]>,
+    before: Tape,
+    after: Tape,
+    changes: Vec<KeptChange>,
+    id: Option<Text<'static>>,
+    observation: Observation<'static>,
+    volatile: Vec<Vec<Segment<'static>>>,
+}
+
+impl Prepared {
+    /// Read a sample from its JSON text (generalised UTF-8).
+    pub fn read(record: &[u8]) -> Result<Self, BadRecord> {
+        let mut tapes = TAPES.take();
+        let prepared = prepare(record, &mut tapes);
+        keep(tapes);
+        match prepared {
+            Some(prepared) => Ok(Self(Form::Text(Box::new(prepared)))),
+            None => Ok(Sample::read(read_value(record, Syntax::Json)?.into_owned())?.into()),
+        }
+    }
+
+    /// The sample's id, if it has one.
+    pub fn id(&self) -> Option<&[u8]> {
+        match &self.0 {
+            Form::Text(sample) => sample.id.as_deref(),
+            Form::Values(sample) => sample.id(),
+        }
+    }
+
+    /// Score one completion, as [`score`] does.
+    pub fn score(&self, completion: Option<&[u8]>) -> Verdict {
+        match &self.0 {
+            Form::Text(sample) => sample.score(completion),
+            Form::Values(sample) => score(sample, completion),
+        }
+    }
+}
+
+impl From<Sample<'static>> for Prepared {
+    fn from(sample: Sample<'static>) -> Self {
+        Self(Form::Values(Box::new(sample)))
+    }
+}
+
+fn prepare(record: &[u8], tapes: &mut Tapes) -> Option<PreparedText> {
+    let (fields, suspects) = scan(record, tapes)?;
+    let changes = changes((record, &tapes.before), (record, &tapes.after), &suspects);
+    let own = |text: Text| Text::Owned(text.into_owned());
+    let kept = |entry: Entry| KeptChange {
+        path: entry.path.iter().map(|key| Text::Owned(key.to_vec())).collect(),
+        before: entry.before.and_then(View::cell),
+        after: entry.after.and_then(View::cell),
+    };
+    let changes = changes.into_iter().map(kept).collect();
+    Some(PreparedText {
+        record: record.into(),
+        before: tapes.before.indexed(record, LEAST_KEPT_INDEXED),
+        after: tapes.after.indexed(record, LEAST_KEPT_INDEXED),
+        changes,
+        id: fields.id()?.map(own),
+        observation: Observation::new(own(fields.observation()?)),
+        volatile: fields.volatile()?,
+    })
+}
+
+impl PreparedText {
+    fn score(&self, completion: Option<&[u8]>) -> Verdict {
+        let (before, after) = ((&*self.record, &self.before), (&*self.record, &self.after));
+        judge(self.id.as_deref(), completion, |verdict, prediction| {
+            let truth = Truth {
+                before: Node::Raw(Raw { text: before.0, tape: before.1, cell: 0 }),
+                changes: TrueChanges::Taped { before, after, changes: &self.changes },
+                after: None,
+                observation: &self.observation,
+                volatile: &self.volatile,
+            };
+            fill(verdict, &truth, prediction);
+        })
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::diff::{Change, Entry, diff};
 use crate::node::{Node, Segment, View};
 use crate::observation::Observation;
+use crate::raw::{Taped, raw_view};
 use crate::value::{Text, Value};
 use std::borrow::Cow;
 
@@ -43,6 +44,20 @@ pub(crate) struct Truth<'n, 'a> {
 pub(crate) enum TrueChanges<'n, 'a> {
     Kept(&'n [Change<'static>]),
     Found(&'n [Entry<'n, 'a>]),
+    /// Kept as places on the tapes of the two states.
+    Taped {
+        before: Taped<'a>,
+        after: Taped<'a>,
+        changes: &'n [KeptChange],
+    },
+}
+
+/// A true change whose values are cells.
+#[derive(Debug)]
+pub(crate) struct KeptChange {
+    pub(crate) path: Vec<Text<'static>>,
+    pub(crate) before: Option<u32>,
+    pub(crate) after: Option<u32>,
 }
 
 /// The keys that lead to a true change.
@@ -52,11 +67,12 @@ pub(crate) enum TruePath<'n> {
     Found(&'n [&'n [u8]]),
 }
 
-impl<'n, 'a> TrueChanges<'n, 'a> {
+impl<'n, 'a: 'n> TrueChanges<'n, 'a> {
     pub(crate) fn len(self) -> usize {
         match self {
             Self::Kept(changes) => changes.len(),
             Self::Found(entries) => entries.len(),
+            Self::Taped { changes, .. } => changes.len(),
         }
     }
 
@@ -64,6 +80,7 @@ impl<'n, 'a> TrueChanges<'n, 'a> {
         match self {
             Self::Kept(changes) => TruePath::Kept(&changes[at].path),
             Self::Found(entries) => TruePath::Found(&entries[at].path),
+            Self::Taped { changes, .. } => TruePath::Kept(&changes[at].path),
         }
     }
 
@@ -71,6 +88,7 @@ impl<'n, 'a> TrueChanges<'n, 'a> {
         match self {
             Self::Kept(changes) => changes[at].before.as_ref().map(View::Value),
             Self::Found(entries) => entries[at].before,
+            Self::Taped { before, changes, .. } => changes[at].before.map(|cell| raw_view(before, cell)),
         }
     }
 
@@ -78,6 +96,7 @@ impl<'n, 'a> TrueChanges<'n, 'a> {
         match self {
             Self::Kept(changes) => changes[at].after.as_ref().map(View::Value),
             Self::Found(entries) => entries[at].after,
+            Self::Taped { after, changes, .. } => changes[at].after.map(|cell| raw_view(after, cell)),
         }
     }
 }

@@ -219,6 +219,13 @@ impl Tape {
         }
     }
 
+    /// A copy that takes no more memory than it needs, its containers with more than `least` members indexed.
+    pub(crate) fn indexed(&self, text: &[u8], least: usize) -> Self {
+        let mut copy = Self { cells: self.cells.clone(), decoded: self.decoded.clone(), indexes: HashMap::default() };
+        copy.index(text, least);
+        copy
+    }
+
     /// Read the value at byte `at`, nested in `depth` others, onto the end of the tape; the answer is where it ends.
     ///
     /// `None` where there is no value that [`crate::read_value`] would accept there.

@@ -98,7 +98,7 @@ pub struct Verdict {
     /// A text path added a key and could have been split otherwise.
     pub ambiguous_path: bool,
     /// The first place where the states differ, or the operation that could not be applied.
-    pub first_mismatch: Option<Mismatch>,
+    pub first_mismatch: Option<Box<Mismatch>>,
 }
 
 impl Verdict {
@@ -152,7 +152,7 @@ pub(crate) fn fill<'a>(verdict: &mut Verdict, truth: &Truth<'a, 'a>, prediction:
         Err(error) => {
             verdict.failure = Failure::InapplicableOperation;
             verdict.metrics = Some(with_feedback(Metrics::default(), feedback));
-            verdict.first_mismatch = Some(Mismatch::Operation { index: error.index, reason: error.reason });
+            verdict.first_mismatch = Some(Box::new(Mismatch::Operation { index: error.index, reason: error.reason }));
         }
         Ok(state) => {
             let mut compared = Comparison::new(truth, state.view());
@@ -168,7 +168,7 @@ pub(crate) fn fill<'a>(verdict: &mut Verdict, truth: &Truth<'a, 'a>, prediction:
                 (false, _) if prediction.views_of_operations().next().is_none() => Failure::MissedAll,
                 (false, _) => compared.failure(),
             };
-            verdict.first_mismatch = compared.first_mismatch();
+            verdict.first_mismatch = compared.first_mismatch().map(Box::new);
             verdict.metrics = Some(metrics);
         }
     }

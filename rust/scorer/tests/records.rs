@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use envsim_scorer::{
-    BadRecord, Mismatch, Sample, Syntax, Value, Verdict, check_text, fingerprint, lossy, read_value, score,
+    BadRecord, Mismatch, Prepared, Sample, Syntax, Value, Verdict, check_text, fingerprint, lossy, read_value, score,
     score_record, to_json,
 };
 use std::path::Path;
@@ -42,7 +42,7 @@ fn told(verdict: Result<Verdict, BadRecord>) -> String {
     match verdict {
         Err(error) => format!("{error:?}"),
         Ok(mut verdict) => {
-            let mismatch = match verdict.first_mismatch.take() {
+            let mismatch = match verdict.first_mismatch.take().map(|mismatch| *mismatch) {
                 Some(Mismatch::Value { path, expected, got }) => {
                     format!("{path:?} {:?} {:?}", print(expected.as_ref()), print(got.as_ref()))
                 }
@@ -56,6 +56,8 @@ fn told(verdict: Result<Verdict, BadRecord>) -> String {
 fn check(record: &[u8], completion: Option<&[u8]>) {
     let (quick, slow) = (told(score_record(record, completion)), told(by_values(record, completion)));
     assert_eq!(quick, slow, "record: {}\ncompletion: {:?}", lossy(record), completion.map(lossy));
+    let kept = told(Prepared::read(record).map(|sample| sample.score(completion)));
+    assert_eq!(kept, slow, "kept: {}\ncompletion: {:?}", lossy(record), completion.map(lossy));
 }
 
 fn field<'v, 'a>(value: &'v Value<'a>, name: &str) -> Option<&'v Value<'a>> {
