@@ -28,7 +28,7 @@ from envsim_core.syntax import (
     signature_of,
 )
 
-MAX_UNITS = 10_000  # statements that are told apart: each takes about 2 KB here
+MAX_STATEMENTS = 10_000  # of the module and its class: each takes about 2 KB here
 MAX_BLANK = 2  # blank lines kept above what is kept
 # Bases that call no method of their subclass.
 PLAIN_BASES = {"object", "ABC", "Generic", "Protocol"}
@@ -92,6 +92,9 @@ class Source:
         )
         self.units: list[Unit] = []
         self._classes: dict[str, _Class] = {}
+        members = sum(len(node.body) for node in self.family.values())
+        if len(body) + members > MAX_STATEMENTS:
+            raise Unsliceable(f"the code has more than {MAX_STATEMENTS} statements")
         floor = 0
         for position, node in enumerate(body):
             if isinstance(node, ast.ClassDef) and node.name in self.family:
@@ -101,8 +104,6 @@ class Source:
             floor = max(floor, node.end_lineno or 0)
         for found in self._classes.values():
             self.units += [found.head, *(unit for units in found.members for unit in units)]
-        if len(self.units) > MAX_UNITS:
-            raise Unsliceable(f"the code has more than {MAX_UNITS} statements")
         self._facts: dict[Unit, tuple[Facts, Facts]] = {}
 
     def slice(self, tool: str) -> Slice:
@@ -128,7 +129,7 @@ class Source:
         lines = set(range(found.head.first, found.header_last + 1))
         for units in found.members:
             for unit in units:
-                if tool in unit.binds:
+                if tool in unit.binds and unit.parent is found.head:
                     lines |= set(range(unit.first, unit.last + 1))
         text = "".join(self._lines[number - 1] for number in sorted(lines))
         parse(text)
@@ -152,6 +153,8 @@ class Source:
                 yield from found.members[0] if found.members else ()
 
     def _defining(self, tool: str) -> _Class:
+        if tool.startswith("_"):
+            raise Unsliceable(f"{tool!r} is no tool: its name starts with an underscore")
         for found in (self._classes[name] for name in self.family):
             if any(tool in unit.binds and unit.parent is found.head for units in found.members for unit in units):
                 return found
@@ -186,7 +189,7 @@ class Source:
         signature.always = self._constructors > 1  # left out, another class's constructor would run in its place
         units = [self._placed(signature, node, floor)]
         for position, item in enumerate(node.body[1 if docstring else 0 :]):
-            unit = Unit(item.lineno, item.end_lineno or 0, [item], parent=signature, receiver=receiver)
+            unit = Unit(first_line(item), item.end_lineno or 0, [item], parent=signature, receiver=receiver)
             member = initialised(item, receiver, self.family)
             unit.always = not member or (signature.always and not docstring and position == 0)
             unit.binds = member | {"__init__"}  # called by name, a constructor does all that it does
@@ -388,8 +391,8 @@ def _module_unit(node: ast.stmt, at_start: bool) -> Unit:
         case ast.If(test=ast.Compare(left=ast.Name(id="__name__"), ops=[ast.Eq()]), orelse=[]):
             pass  # an environment is never run as a script
         case _:
-            names = assigned(node)
-            unit.binds, unit.always = names or frozenset(), names is None
+            unit.binds, plain = assigned(node)
+            unit.always = not plain
     return unit
 
 
@@ -403,7 +406,8 @@ def _member_unit(item: ast.stmt, head: Unit, dataclass_fields: bool) -> Unit:
             named = list(decorators(item))
             positional = arguments.posonlyargs + arguments.args
             unit.binds = frozenset({name})
-            unit.nodes, unit.class_scope = item.body, signature_of(item)
+            everyone = [*positional, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg]
+            unit.nodes, unit.class_scope = [*item.body, *filter(None, everyone)], signature_of(item)
             unit.always = name in ("__init__", "__post_init__") or not known_decorators(item)
             if "staticmethod" not in named:
                 unit.receiver = positional[0].arg if positional else None
@@ -411,7 +415,9 @@ def _member_unit(item: ast.stmt, head: Unit, dataclass_fields: bool) -> Unit:
         case ast.ClassDef(name=name):
             unit.binds = frozenset({name})
         case _:
-            names = assigned(item)
-            unit.binds = names or frozenset()
-            unit.always = names is None or (dataclass_fields and isinstance(item, ast.AnnAssign))
+            unit.binds, plain = assigned(item)
+            # a function that is a class's attribute is a method, whatever it calls its instance
+            value = getattr(item, "value", None)
+            unit.escapes = value is not None and any(isinstance(n, ast.Name | ast.Lambda) for n in ast.walk(value))
+            unit.always = not plain or (dataclass_fields and isinstance(item, ast.AnnAssign))
     return unit

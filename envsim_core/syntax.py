@@ -277,18 +277,19 @@ def signature_of(node: ast.FunctionDef | ast.AsyncFunctionDef) -> list[ast.AST]:
     return [*node.decorator_list, node.args, *returns]
 
 
-def assigned(node: ast.stmt) -> frozenset[str] | None:
-    """The names that a statement binds or changes, None when it may do anything else."""
+def assigned(node: ast.stmt) -> tuple[frozenset[str], bool]:
+    """The names that a statement binds or changes, and whether that is all that it does."""
+    value: ast.expr | None = None
     match node:
-        case ast.Assign(targets=targets, value=value) if pure(value):
+        case ast.Assign(targets=targets, value=value):
             names = root_names(targets)
-        case ast.AnnAssign(target=target, value=value) | ast.AugAssign(target=target, value=value) if pure(value):
-            names = root_names([target])
         case ast.Delete(targets=targets):
             names = root_names(targets)
+        case ast.AnnAssign(target=target, value=value) | ast.AugAssign(target=target, value=value):
+            names = root_names([target])
         case _:
-            return None
-    return None if names is None else frozenset(names)
+            return frozenset(), False
+    return frozenset(names or ()), names is not None and pure(value)
 
 
 def initialised(node: ast.stmt, receiver: str, family: Iterable[str]) -> frozenset[str]:
@@ -311,7 +312,7 @@ def initialised(node: ast.stmt, receiver: str, family: Iterable[str]) -> frozens
 def defines(item: ast.stmt, name: str) -> bool:
     if isinstance(item, (*FUNCTIONS, ast.ClassDef)):
         return item.name == name
-    return name in (assigned(item) or ())
+    return name in assigned(item)[0]
 
 
 def first_line(node: ast.AST) -> int:

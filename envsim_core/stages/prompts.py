@@ -19,7 +19,8 @@ from envsim_core.errors import BadFile
 from envsim_core.executor import Executor, Outcome
 from envsim_core.prompts import PROMPT_VERSION, Code, render_request, sent_bytes
 from envsim_core.records import Environment, JsonObject, Request, Sample, read_rows, write_rows, write_text
-from envsim_core.slices import Source, Unsliceable
+from envsim_core.slices import Source
+from envsim_core.syntax import Unsliceable
 
 VERSION = f"{PROMPT_VERSION}.1"
 CHUNK = 512  # samples in memory at a time; within a chunk, each slice starts one executor
@@ -82,40 +83,58 @@ def shown_code(
     for place, sample in enumerate(samples):
         places[sample.code_hash][sample.action.name].append(place)
     for code_hash in sorted(places):
-        environment, lost = environments[code_hash], 0
+        environment = environments[code_hash]
         source = _source(environment)
+        prover = _Prover(environment, limits)
         for tool in sorted(places[code_hash]):
             part = source if isinstance(source, str) else _part(source, tool, form)
+            here = places[code_hash][tool]
             if isinstance(part, str):
-                for place in places[code_hash][tool]:
-                    shown[place] = Code("full", environment.code, part)
-                continue
-            if form == "tool":
-                for place in places[code_hash][tool]:
-                    shown[place] = part
-                continue
-            with Executor(part.text, environment.class_name, limits) as executor:
-                for place in places[code_hash][tool]:
-                    sample = samples[place]
-                    if lost >= MAX_LOST:
-                        why = f"not proven: {lost} calls of this environment were killed before"
-                    else:
-                        outcome = executor.run(sample.state_before, sample.action)
-                        lost += outcome.status in LOST
-                        why = unproven(outcome, sample)
-                    shown[place] = Code("full", environment.code, why) if why else part
+                found = [part] * len(here)
+            elif form == "tool":
+                found = [""] * len(here)
+            else:
+                found = prover.prove(part.text, [samples[place] for place in here])
+            for place, why in zip(here, found, strict=True):
+                shown[place] = Code("full", environment.code, why) if isinstance(part, str) or why else part
     return shown
 
 
-def unproven(outcome: Outcome, sample: Sample) -> str:
-    """Why a slice's outcome is not the sample's truth; empty if it is, by the equalities of the scoring contract."""
+class _Prover:
+    """Executes the slices of one environment."""
+
+    def __init__(self, environment: Environment, limits: Limits) -> None:
+        self.environment, self.limits, self.lost = environment, limits, 0
+
+    def prove(self, text: str, samples: Sequence[Sample]) -> list[str]:
+        """For each sample, why executing `text` does not give its truth; empty where it does."""
+        name = self.environment.class_name
+        with Executor(text, name, self.limits) as part, Executor(self.environment.code, name, self.limits) as whole:
+            return [self._why(part, whole, sample) for sample in samples]
+
+    def _why(self, part: Executor, whole: Executor, sample: Sample) -> str:
+        if self.lost >= MAX_LOST:
+            return f"not proven: {self.lost} calls of this environment were killed before"
+        why = self._wrong(part, sample)
+        if why and self._wrong(whole, sample):
+            return "not provable: executing all of the code does not give the sample's truth either"
+        return f"not proven: {why}" if why else ""
+
+    def _wrong(self, executor: Executor, sample: Sample) -> str:
+        outcome = executor.run(sample.state_before, sample.action)
+        self.lost += outcome.status in LOST
+        return difference(outcome, sample)
+
+
+def difference(outcome: Outcome, sample: Sample) -> str:
+    """How an outcome differs from the sample's truth; empty if it does not, by the scoring contract's equalities."""
     if outcome.state_after is None or outcome.observation is None:
-        return f"not proven: the slice's call ended as {outcome.status}"
+        return f"its call ended as {outcome.status}"
     if diff(outcome.state_after, sample.state_after):
-        return "not proven: the slice leads to another state"
+        return "it leads to another state"
     truth = {"state_before": {}, "state_after": {}, "observation": sample.observation}
     if not score(truth, json.dumps({"feedback": outcome.observation, "config_changes": []})).feedback_match:
-        return "not proven: the slice returns something else"
+        return "it returns something else"
     return ""
 
 
