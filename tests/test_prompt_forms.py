@@ -124,7 +124,7 @@ def test_a_slice_that_does_something_else_than_the_whole_is_found_out(tmp_path: 
 
 
 def test_equal_by_the_scoring_contract_is_proof_enough(tmp_path: Path) -> None:
-    same = {"observation": '{"value": 8.0, "success": true}', "state_after": {"value": 8.0}}
+    same: dict[str, Any] = {"observation": '{"value": 8.0, "success": true}', "state_after": {"value": 8.0}}
     (request,), _ = rendered(tmp_path, [sample("a", **same)], "slice")
     assert request.code_form == "slice"
 
@@ -133,8 +133,9 @@ def test_equal_by_the_scoring_contract_is_proof_enough(tmp_path: Path) -> None:
     "code", ["class Counter:\n  def up(", "class Counter: '\0'", "x = '\ud800'\nclass Counter: 0", "x=" + "-" * 30_000]
 )
 def test_hostile_code_is_shown_as_it_is(code: str, tmp_path: Path) -> None:
-    for form in ("slice", "tool"):
-        (request,), _ = rendered(tmp_path, [sample("a", code=code)], form, environment(code))  # type: ignore[arg-type]
+    forms: tuple[CodeForm, ...] = ("slice", "tool")
+    for form in forms:
+        (request,), _ = rendered(tmp_path, [sample("a", code=code)], form, environment(code))
         assert request.code_form == "full"
         assert request.code_reason
 

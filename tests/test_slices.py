@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections import defaultdict
 from random import Random
 from typing import Any
 
@@ -11,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from envsim_core.config import Collect
-from envsim_core.executor import Executor
+from envsim_core.executor import Executor, Outcome
 from envsim_core.policies import load_policy
-from envsim_core.records import Environment
+from envsim_core.records import Action, Environment, JsonObject
 from envsim_core.slices import Source
 from envsim_core.sources import builtin
 from envsim_core.syntax import MAX_CODE, Unsliceable
@@ -143,8 +144,8 @@ def test_a_constructor_that_sets_nothing_of_interest_goes_whole() -> None:
         ("class E:\n def tool(self): return show(self)\n def _a(self): 0\n def b(self): 0\n"
          "def show(e): return e._a()\n", ["_a", "def show"], ["def b"]),
         ("class E:\n tool = pay = lambda self: self._a()\n def _a(self): 0\n def b(self): 0\n", ["_a"], ["def b"]),
-        ("class E:\n def tool(self):\n  match self:\n   case E(size=2): return 1\n @property\n def size(self): return 2\n"
-         " def b(self): 0\n", ["size"], ["def b"]),
+        ("class E:\n def tool(self):\n  match self:\n   case E(size=2): return 1\n"
+         " @property\n def size(self): return 2\n def b(self): 0\n", ["size"], ["def b"]),
         ("class E:\n def tool(self): return self.__secret()\n def __secret(self): 0\n def b(self): 0\n",
          ["__secret"], ["def b"]),
         ("class E:\n def tool(self): return {'a': self._a}['a']()\n def _a(self): 0\n def b(self): 0\n",
@@ -163,27 +164,32 @@ def test_a_constructor_that_sets_nothing_of_interest_goes_whole() -> None:
         ("from enum import Enum\nclass Kind(Enum):\n A = 1\nclass Size(Enum):\n B = 1\n"
          "class E:\n def tool(self): return Kind.A.name\n", ["Kind(Enum)"], ["Size"]),
         # bases
-        ("class Top:\n def hook(self): return 0\n def gone(self): 0\nclass E(Top):\n def tool(self): return self.run()\n"
-         " def run(self): return super().hook()\n", ["class Top", "hook"], ["gone"]),
+        ("class Top:\n def hook(self): return 0\n def gone(self): 0\nclass E(Top):\n"
+         " def tool(self): return self.run()\n def run(self): return super().hook()\n",
+         ["class Top", "hook"], ["gone"]),
         ("class Top:\n def run(self): return self.hook()\nclass E(Top):\n def tool(self): return self.run()\n"
          " def hook(self): return 1\n def b(self): 0\n", ["def run", "def hook"], ["def b"]),
         ("class Top:\n def gone(self): 0\nclass E(Top):\n def tool(self): 0\n", ["class Top"], []),
-        ("class Top:\n def __init__(self): self.a = 1\nclass E(Top):\n def __init__(self):\n  self.b = 1\n  self.c = 1\n"
-         " def tool(self): 0\n", ["def __init__(self):\n  self.b"], ["self.c"]),
+        ("class Top:\n def __init__(self): self.a = 1\nclass E(Top):\n"
+         " def __init__(self):\n  self.b = 1\n  self.c = 1\n def tool(self): 0\n",
+         ["def __init__(self):\n  self.b"], ["self.c"]),
         # constructors
         ("class E:\n def __init__(self, start=None):\n  start = start or {}\n  self.a = start.get('a')\n  self.b = 1\n"
          "  self.a2 = {'x': self.a}\n  self.load()\n def load(self): 0\n def tool(self): return self.a2\n",
          ["start = start", "self.a =", "self.load()", "def load"], ["self.b"]),
         ("class E:\n def __init__(self):\n  self.a = {}\n  self.b = {}\n def tool(self): self.__init__()\n",
          ["self.a", "self.b"], []),
-        ("class E:\n def __init__(self):\n  self.log = []\n  self.a = {}\n  if self.a is not None:\n   self.a['x'] = 1\n"
-         " def tool(self): return 1\n", ["self.a['x']"], ["self.log"]),
+        ("class E:\n def __init__(self):\n  self.log = []\n  self.a = {}\n"
+         "  if self.a is not None:\n   self.a['x'] = 1\n def tool(self): return 1\n", ["self.a['x']"], ["self.log"]),
         # the module
         ("A = {}\nA['x'] = 1\nB = {}\nB['x'] = 1\nclass E:\n def tool(self): return A\n", ["A['x']"], ["B"]),
         ("try:\n import numpy\nexcept ImportError:\n numpy = None\nclass E:\n def tool(self): 0\n", ["numpy"], []),
         ("ALL = []\ndef known(f):\n ALL.append(f)\n return f\n@known\ndef first(): 0\ndef second(): 0\n"
          "class E:\n def tool(self): return len(ALL)\n", ["def first", "def known"], ["second"]),
-        ("class E:\n def tool(self): 0\n def b(self): 0\nif __name__ == '__main__':\n E().b()\n", [], ["__main__", "b"]),
+        ("class E:\n def tool(self): 0\n def b(self): 0\nif __name__ == '__main__':\n E().b()\n",
+         [], ["__main__", "b"]),
+        ("def pay(shop): return shop._a()\nclass E:\n tool = pay\n def _a(self): 0\n def b(self): 0\n",
+         ["def pay", "_a"], ["def b"]),
         ("N = 0\nclass E:\n def tool(self):\n  global N\n  N += 1\n  return N\n", ["N = 0"], []),
         ("a = 1; b = 2\nc = 3\nclass E:\n def tool(self): return a\n", ["a = 1; b = 2"], ["c ="]),
         # a parameter called like a builtin
@@ -356,16 +362,16 @@ def test_a_built_in_tools_slice_executes_every_call_as_the_whole_class(
         assert len(found.text) < 0.4 * len(environment.code), name
     policy = load_policy("explore").create(environment)
     rng, state = Random(f"slices/{env_id}"), environment.scenarios[0].init_config
-    open_executors = {name: Executor(found.text, environment.class_name) for name, found in slices.items()}
-    try:
-        with Executor(environment.code, environment.class_name) as whole:
-            for _ in range(30):
-                action = policy.choose(rng, state)
-                assert action is not None
-                expected = whole.run(state, action)
-                assert open_executors[action.name].run(state, action) == expected
-                policy.learn(action, expected.status, None)
-                state = expected.state_after or state
-    finally:
-        for executor in open_executors.values():
-            executor.close()
+    calls: dict[str, list[tuple[JsonObject, Action, Outcome]]] = defaultdict(list)
+    with Executor(environment.code, environment.class_name) as whole:
+        for _ in range(30):
+            action = policy.choose(rng, state)
+            assert action is not None
+            expected = whole.run(state, action)
+            calls[action.name].append((state, action, expected))
+            policy.learn(action, expected.status, None)
+            state = expected.state_after or state
+    for name, expectations in calls.items():
+        with Executor(slices[name].text, environment.class_name) as part:
+            for before, action, expected in expectations:
+                assert part.run(before, action) == expected
