@@ -194,11 +194,17 @@ def render_prompts(
     environments: Environments,
     benchmark: Benchmark,
     requests: Annotated[Path, typer.Option(help="Written: one chat request per sample.")],
+    slices: Annotated[Path, typer.Option(help="Written: how much of the code is shown, and what that saves.")],
+    config: Settings = str(DEFAULT_CONFIG),
 ) -> None:
     """Render every sample into the chat request that models are asked with."""
     from envsim_core.stages import prompts as stage
 
-    typer.echo(f"{stage.render_prompts(environments, benchmark, requests)} requests: {requests}")
+    settings = load_config(config)
+    count = stage.render_prompts(
+        environments, benchmark, requests, slices, code=settings.prompts.code, limits=settings.collect.limits
+    )
+    typer.echo(f"{count} requests: {requests}")
 
 
 @app.command(rich_help_panel=ROOM)

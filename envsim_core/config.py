@@ -22,6 +22,7 @@ Positive = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
+CodeForm = Literal["full", "slice", "tool", "none"]
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # a model name is a folder name and a Snakemake wildcard
 DEFAULT_CONFIG = Path("configs/config.yaml")
 DEFAULT_MODELS = "configs/models.yaml"
@@ -98,8 +99,9 @@ class Stratify(Section):
 class Prompts(Section):
     """prompts: samples are rendered into chat requests."""
 
-    code: Literal["full"] = "full"
-    """How much of the environment's source the model sees."""
+    code: CodeForm = "full"
+    """How much of the environment's source the model sees: all of it (full), what the tool can reach, where executing
+    that gives the sample's truth and all of it elsewhere (slice), the tool's method alone (tool), or nothing (none)."""
     answer: Literal["delta"] = "delta"
     """What the model is asked for: the changes of the state."""
 

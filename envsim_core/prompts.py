@@ -4,20 +4,46 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import dataclass
 from typing import Any
 
+from envsim_core.config import CodeForm
 from envsim_core.records import Environment, Message, Request, Sample, content_hash
 
 # Part of every prompt's meaning: raise it with any change of wording, so that old answers are not mixed with new ones.
 PROMPT_VERSION = "1"
 
 TASK = """\
-You simulate a software environment. It is given by its Python source code, its current state and one tool call. \
+You simulate a software environment. It is given by {given}its current state and one tool call. \
 Work out what running the tool call does: what the tool returns, and which parts of the state are different afterwards.
 
-The environment is one instance of the class in the source code. Its state is a JSON object that holds the instance's \
-attributes by name; the tool call is a call of the method of that name with these keyword arguments. Follow the code \
-exactly, its checks and error returns included. Nothing happens that the code does not do."""
+The environment is one instance of {instance_of}. Its state is a JSON object that holds the instance's \
+attributes by name; the tool call is a call of the method of that name with these keyword arguments. {rules}"""
+
+FOLLOW = "Follow the code exactly, its checks and error returns included. Nothing happens that the code does not do."
+GIVEN: dict[CodeForm, dict[str, str]] = {
+    "full": {
+        "given": "its Python source code, ",
+        "instance_of": "the class in the source code",
+        "rules": FOLLOW,
+    },
+    "slice": {
+        "given": "the part of its Python source code that matters here, ",
+        "instance_of": "the class in the source code",
+        "rules": f"{FOLLOW} What the tool call cannot reach is left out of the source code.",
+    },
+    "tool": {
+        "given": "the Python source code of one method, ",
+        "instance_of": "the class in the source code",
+        "rules": "Follow the code exactly, its checks and error returns included. What it uses of the class and its "
+        "module is not shown: take it to do what its name says.",
+    },
+    "none": {
+        "given": "",
+        "instance_of": "a Python class that is not shown",
+        "rules": "Take the tool to do what its name and its definition say, its checks included, and nothing else.",
+    },
+}
 
 DELTA_ANSWER = """\
 Answer with one JSON object and nothing after it:
@@ -42,14 +68,24 @@ path, and the complete new array as "value".
 - A new object is one "add" with the whole object as "value"; a removed object is one "delete"."""
 
 
-def render_messages(environment: Environment, sample: Sample) -> list[Message]:
+@dataclass(frozen=True, slots=True)
+class Code:
+    """What a prompt shows of the source; `reason` says why that is not what was asked for."""
+
+    form: CodeForm
+    text: str
+    reason: str = ""
+
+
+def render_messages(environment: Environment, sample: Sample, code: Code | None = None) -> list[Message]:
     """The messages that ask for what `sample.action` does to `sample.state_before`; never the truth.
 
     The source comes first, so that prompts of one environment share their beginning. The state and the arguments are
-    one line each, spelled as `json.dumps` spells them.
+    one line each, spelled as `json.dumps` spells them. `code` is the part of the source to show; None: all of it.
     """
+    shown = code or Code("full", environment.code)
     sections = (
-        ("Environment source code", _fenced("python", environment.code)),
+        *_about(environment, sample.action.name, shown),
         ("Current state", _fenced("json", json.dumps(sample.state_before))),
         (
             "Tool call",
@@ -58,19 +94,38 @@ def render_messages(environment: Environment, sample: Sample) -> list[Message]:
     )
     question = "\n\n".join(f"## {heading}\n\n{body}" for heading, body in sections)
     return [
-        Message(role="system", content=f"{TASK}\n\n{DELTA_ANSWER}"),
+        Message(role="system", content=f"{TASK.format(**GIVEN[shown.form])}\n\n{DELTA_ANSWER}"),
         Message(role="user", content=_sendable(question)),
     ]
 
 
-def render_request(environment: Environment, sample: Sample) -> Request:
-    """One sample as a Request."""
-    messages = render_messages(environment, sample)
+def _about(environment: Environment, tool_name: str, code: Code) -> list[tuple[str, str]]:
+    """The sections that say what the environment does: its code, or without any what documents it."""
+    if code.form != "none":
+        return [("Environment source code", _fenced("python", code.text))]
+    definition = next((tool.model_dump() for tool in environment.tools if tool.name == tool_name), None)
+    sections = [("Environment", environment.summary)] if environment.summary else []
+    return sections + ([("Tool definition", _fenced("json", json.dumps(definition)))] if definition else [])
+
+
+def render_request(environment: Environment, sample: Sample, code: Code | None = None) -> Request:
+    """One sample as a Request; `code` as in `render_messages`."""
+    shown = code or Code("full", environment.code)
+    messages = render_messages(environment, sample, shown)
     return Request(
         sample_id=sample.sample_id,
         prompt_hash=hash_messages([message.model_dump() for message in messages]),
         messages=messages,
+        code_form=shown.form,
+        code_reason=shown.reason,
+        code_bytes=sent_bytes(shown.text),
+        full_bytes=sent_bytes(environment.code),
     )
+
+
+def sent_bytes(text: str) -> int:
+    """How many bytes of a request body a text takes, before JSON escapes it."""
+    return len(_sendable(text).encode())
 
 
 def hash_messages(messages: Any) -> str:

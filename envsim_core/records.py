@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from envsim_core.config import CodeForm
 from envsim_core.errors import BadFile
 
 JsonObject = dict[str, Any]
@@ -103,11 +104,18 @@ class Message(Record):
 
 
 class Request(Record):
-    """The rendered prompt of one sample. `prompt_hash` is the SHA-256 of the canonical messages."""
+    """The rendered prompt of one sample. `prompt_hash` is the SHA-256 of the canonical messages.
+
+    `code_form` is how much of the source the prompt shows, with `code_reason` where that is not what was asked for.
+    """
 
     sample_id: str
     prompt_hash: str
     messages: list[Message]
+    code_form: CodeForm = "full"
+    code_reason: str = ""
+    code_bytes: int = 0
+    full_bytes: int = 0
 
 
 class Usage(Record):

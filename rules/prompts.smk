@@ -5,6 +5,7 @@ rule render_prompts:
         benchmark=BENCHMARK,
     output:
         requests=f"{RESULTS}/prompts/requests.jsonl",
+        slices=f"{RESULTS}/prompts/slices.json",
     log:
         f"{RESULTS}/logs/render_prompts.log",
     benchmark:
@@ -17,7 +18,9 @@ rule render_prompts:
         runtime=30,
     params:
         version=version("prompts"),
-        config=settings("prompts"),
+        # a slice is proven by executing it, within the limits that the truth was collected with
+        config=settings("collect", "prompts") if CONFIG.prompts.code == "slice" else settings("prompts"),
     shell:
         "python -m envsim_core render-prompts --environments {input.environments:q}"
-        " --benchmark {input.benchmark:q} --requests {output.requests:q} 2>&1 | tee {log:q}"
+        " --benchmark {input.benchmark:q} --requests {output.requests:q}"
+        " --slices {output.slices:q} --config {params.config:q} 2>&1 | tee {log:q}"

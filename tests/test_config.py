@@ -65,7 +65,10 @@ def test_schema_json_is_what_the_code_says() -> None:
         ({"collect": {"shards": 0}}, "f.yaml: collect.shards: Input should be greater than or equal to 1, found 0"),
         ({"models": []}, "f.yaml: models: List should have at least 1 item"),
         ({"models": ["copy", "copy"]}, "f.yaml: models: named twice: copy"),
-        ({"prompts": {"code": "ful"}}, "f.yaml: prompts.code: Input should be 'full', found 'ful'"),
+        (
+            {"prompts": {"code": "ful"}},
+            "f.yaml: prompts.code: Input should be 'full', 'slice', 'tool' or 'none', found 'ful'",
+        ),
         ({"collect": 3}, "f.yaml: collect: Input should be"),
     ],
 )
