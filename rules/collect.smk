@@ -1,4 +1,17 @@
 # collect: environments in, executed tool calls out.
+def agent_settings(wildcards):
+    """The entries of the models that policy agent asks: when one changes, its trajectories are made again."""
+    if CONFIG.collect.policy != "agent":
+        return ""
+    names = [CONFIG.collect.agent.model, CONFIG.collect.agent.user]
+    return " ".join(MODELS[name].model_dump_json() for name in names if name in MODELS)
+
+
+def call_files():
+    """The file of calls that policy replay makes."""
+    return [CONFIG.collect.calls] if CONFIG.collect.policy == "replay" and CONFIG.collect.calls else []
+
+
 if CONFIG.benchmark is None:
 
     localrules:
@@ -30,6 +43,7 @@ if CONFIG.benchmark is None:
     rule collect_transitions:
         input:
             environments=rules.collect_environments.output.environments,
+            calls=call_files(),
         output:
             transitions=f"{RESULTS}/collect/shards/{{shard}}.jsonl",
         log:
@@ -44,7 +58,8 @@ if CONFIG.benchmark is None:
             runtime=120,
         params:
             version=version("collect"),
-            config=settings("seed", "collect"),
+            config=settings("seed", "models_file", "collect"),
+            models=agent_settings,
         shell:
             "python -m envsim_core collect-transitions --environments {input.environments:q}"
             " --shard {wildcards.shard} --transitions {output.transitions:q}"

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from random import Random
 
-from envsim_core.executor import Status
+from envsim_core.executor import Outcome
+from envsim_core.policies import Setting
 from envsim_core.policies.arguments import Arguments
-from envsim_core.records import Action, Environment, JsonObject
+from envsim_core.records import Action, Environment, JsonObject, Scenario
 from envsim_core.strata import OUTSIDE, STRATA
 
 WRONG_SHARE = 0.12  # of the calls get one argument that cannot be right
@@ -22,7 +23,7 @@ MAX_LOST = 3  # a tool that was killed thus often is not called again: each such
 WANTED = dict(zip(STRATA, (20, 40, 40, 25, 25, 50, 50, 50, 50, 50), strict=True)) | {OUTSIDE: 0}
 
 
-def create(environment: Environment) -> Explore:
+def create(environment: Environment, setting: Setting) -> Explore:
     """A policy for one environment."""
     return Explore(environment)
 
@@ -36,6 +37,10 @@ class Explore:
         self._reached: Counter[str] = Counter()
         self._lost: Counter[str] = Counter()
 
+    def begin(self, scenario: Scenario, task_id: str, number: int, steps: int) -> int:
+        """Every trajectory has as many calls as the configuration says."""
+        return steps
+
     def choose(self, rng: Random, state: JsonObject) -> Action | None:
         """A tool by need, with arguments from the state; None when every tool was given up."""
         worth = [self._worth(tool.name) for tool in self._tools]
@@ -45,12 +50,16 @@ class Explore:
         arguments = Arguments(rng, state).draw(tool.parameters, wrong=rng.random() < WRONG_SHARE)
         return Action(name=tool.name, arguments=arguments)
 
-    def learn(self, action: Action, status: Status, stratum: str | None) -> None:
+    def learn(self, action: Action, outcome: Outcome, stratum: str | None) -> None:
         """Count what the call led to; a call that could not be executed counts against its tool."""
         self._led_to[action.name][stratum or OUTSIDE] += 1
-        self._lost[action.name] += status in LOST
+        self._lost[action.name] += outcome.status in LOST
         if stratum:
             self._reached[stratum] += 1
+
+    def end(self, first: JsonObject, last: JsonObject) -> str:
+        """Every trajectory is kept."""
+        return ""
 
     def _worth(self, tool: str) -> float:
         """The chance that a call of this tool lands in each stratum, weighted by how much that stratum is needed."""
