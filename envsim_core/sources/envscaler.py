@@ -63,6 +63,20 @@ def load_environments(settings: Collect, seed: int) -> list[Environment]:
     return told
 
 
+def is_metadata(path: Path) -> bool:
+    """Whether a file is an object of environments, by its first character."""
+    with open_text(path) as handle:
+        return str(handle.read(64)).lstrip("\ufeff \t\r\n").startswith("{") and path.suffix != ".jsonl"
+
+
+def read_metadata(path: Path) -> dict[str, Environment]:
+    """The environments of a metadata file by env_id. Raises BadFile naming file, entry and field."""
+    value = _json(path)
+    if not isinstance(value, dict):
+        raise BadFile(path, None, None, "is a list, not an object of environments (env_id -> metadata)")
+    return {env_id: _environment(path, env_id, entry) for env_id, entry in value.items()}
+
+
 def _with_telling_checks(
     environment: Environment, settings: Collect, checker: Checker, dropped: Counter[str]
 ) -> Environment:
