@@ -66,14 +66,26 @@ def float_keys(recording: Recording) -> list[str]:
 
 def proven_keys(executor: Executor, recording: Recording) -> set[str]:
     """The keys whose texts have to be numbers for the calls to come out as recorded."""
-    keys = float_keys(recording)
-    if not keys or len(keys) > MAX_KEYS or mismatch(executor, recording.repaired(keys)):
+    keys = set(float_keys(recording))
+    if not keys or len(keys) > MAX_KEYS:
         return set()
-    return {key for key in keys if mismatch(executor, recording.repaired(one for one in keys if one != key))}
+    reached, why = play(executor, recording.repaired(keys))
+    while why and keys:  # some of them are texts: leave out the one without which the calls come furthest
+        tried = {key: play(executor, recording.repaired(keys - {key})) for key in sorted(keys)}
+        best = max(tried, key=lambda key: (not tried[key][1], tried[key][0]))
+        if tried[best][0] <= reached and tried[best][1]:
+            return set()
+        keys, (reached, why) = keys - {best}, tried[best]
+    return {key for key in keys if mismatch(executor, recording.repaired(keys - {key}))}
 
 
 def mismatch(executor: Executor, recording: Recording) -> str:
     """Where executing the calls first departs from the recording, up to the spelling of floats; "" where nowhere."""
+    return play(executor, recording)[1]
+
+
+def play(executor: Executor, recording: Recording) -> tuple[int, str]:
+    """Execute the calls: how many came out as recorded, and what is wrong with the next one."""
     state = recording.first
     for number, step in enumerate(recording.steps, 1):
         where = f"call {number} ({step.action.name})"
@@ -82,18 +94,18 @@ def mismatch(executor: Executor, recording: Recording) -> str:
             unchanged = step.after is None or not diff(plain(state), plain(step.after))
             if outcome.status == "raised" and unchanged and "error" in step.observation.lower():
                 continue  # recorded as an error, and an error it is
-            return f"{where} {outcome.status}: {outcome.reason}"
+            return number - 1, f"{where} {outcome.status}: {outcome.reason}"
         state = outcome.state_after
         if not same_observation(step.observation, outcome.observation):
-            return f"{where} says {outcome.observation[:80]!r}, recorded was {step.observation[:80]!r}"
+            return number - 1, f"{where} says {outcome.observation[:80]!r}, recorded was {step.observation[:80]!r}"
         if step.after is not None:
             # what only a constructor sets is no part of a recorded state
             shared = {key: value for key, value in state.items() if key in step.after}
             changes = diff(plain(step.after), plain(shared))
             if changes:
                 path = ".".join(map(str, changes[0].path))
-                return f"{where} gives another state in {len(changes)} places, first {path}"
-    return ""
+                return number - 1, f"{where} gives another state in {len(changes)} places, first {path}"
+    return len(recording.steps), ""
 
 
 def same_observation(recorded: str, executed: str) -> bool:
