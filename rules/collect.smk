@@ -1,17 +1,4 @@
 # collect: environments in, executed tool calls out.
-def agent_settings(wildcards):
-    """The entries of the models that policy agent asks: when one changes, its trajectories are made again."""
-    if CONFIG.collect.policy != "agent":
-        return ""
-    names = [CONFIG.collect.agent.model, CONFIG.collect.agent.user]
-    return " ".join(MODELS[name].model_dump_json() for name in names if name in MODELS)
-
-
-def call_files():
-    """The file of calls that policy replay makes."""
-    return [CONFIG.collect.calls] if CONFIG.collect.policy == "replay" and CONFIG.collect.calls else []
-
-
 if CONFIG.benchmark is None:
 
     localrules:

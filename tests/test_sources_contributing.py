@@ -38,7 +38,7 @@ def collected(folder: Path, collect: dict[str, object]) -> tuple[list[Environmen
 
 
 def test_the_environment_of_the_example_is_explored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "parking.py").write_text(example("envsim_core/environments/parking.py"))
+    (tmp_path / "parking.py").write_text(example("parking.py"))
     monkeypatch.setattr(builtin, "FOLDER", tmp_path)
     (parking,), rows = collected(tmp_path, {"scenarios_per_environment": 2, "trajectories": 1})
     assert [tool.name for tool in parking.tools] == ["enter", "leave", "free"]
@@ -51,7 +51,7 @@ def test_the_environment_of_the_example_is_explored(tmp_path: Path, monkeypatch:
 @pytest.fixture
 def listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The package with one file more."""
-    (tmp_path / "listed.py").write_text(example("envsim_core/sources/listed.py"))
+    (tmp_path / "listed.py").write_text(example("listed.py"))
     monkeypatch.setattr(sources, "__path__", [*sources.__path__, str(tmp_path)])
     importlib.invalidate_caches()
     yield tmp_path
