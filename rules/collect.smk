@@ -45,7 +45,7 @@ if CONFIG.benchmark is None:
             runtime=120,
         params:
             version=version("collect"),
-            config=settings("seed", "models_file", "collect"),
+            config=collect_settings(),
             models=agent_settings,
         shell:
             "python -m envsim_core collect-transitions --environments {input.environments:q}"

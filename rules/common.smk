@@ -72,6 +72,11 @@ def agent_settings(wildcards):
     return " ".join(MODELS[name].model_dump_json() for name in names if name in MODELS)
 
 
+def collect_settings():
+    """What the calls depend on; the models file only where a model makes them."""
+    return settings("seed", "collect", *(["models_file"] if CONFIG.collect.policy == "agent" else []))
+
+
 def call_files():
     """The file of calls that policy replay makes."""
     return [CONFIG.collect.calls] if CONFIG.collect.policy == "replay" and CONFIG.collect.calls else []
