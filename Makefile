@@ -75,6 +75,8 @@ $(STAMP): pyproject.toml $(RUST) | require
 	@echo "installing envsim-core and its tools into $(VENV) (the first time takes a few minutes)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=24'
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[workflow,dev]'
+	@# source bfcl and its tests read this package as text; its dependencies weigh gigabytes and are not needed
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps bfcl-eval==2026.3.23
 	@touch $@
 
 require:

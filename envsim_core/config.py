@@ -47,6 +47,22 @@ class Limits(Section):
     """Size of state and observation together, in KiB of JSON."""
 
 
+class Agent(Section):
+    """agent: a language model with function calling chooses the calls of policy `agent`."""
+
+    model: str | None = None
+    """The entry of models_file that acts."""
+    user: str | None = None
+    """Conversation: the entry of models_file that plays the user, who alone knows the task; null: the task is told."""
+    keep: Literal["all", "finished", "checked"] = "finished"
+    """Which trajectories stay: every one, those that the agent ended by itself after a call that worked, or those of
+    them whose checks all hold at the end. One that is left out is a row with its reason."""
+    messages: Positive = 12
+    """Conversation: messages to the user per trajectory."""
+    retries: Count = 3
+    """How often a request is repeated after an infrastructure error, before the trajectory is given up."""
+
+
 class Collect(Section):
     """collect: environments are explored into transitions."""
 
@@ -56,12 +72,19 @@ class Collect(Section):
     """Who chooses the tool calls: a module of envsim_core/policies/."""
     environments: Literal["all"] | list[str] = "all"
     """`all`, or the env_ids to use."""
-    scenarios_per_environment: Positive = 8
-    """Starting states per environment."""
+    files: list[str] = Field(default_factory=list)
+    """Files of a source that reads any: paths, or hf://datasets/OWNER/NAME[@REVISION]/PATH on the hub. envscaler:
+    environments and scenarios; published: benchmark or trajectory files."""
+    calls: str | None = None
+    """Policy replay: a JSONL file of calls {env_id, task_id, name, arguments}; null: the source's recorded calls."""
+    agent: Agent = Agent()
+    """Policy agent."""
+    scenarios_per_environment: Positive | None = 8
+    """Starting states per environment; null: all that the source has (builtin draws as many as it is asked for)."""
     trajectories: Positive = 2
     """Trajectories per starting state."""
     steps: Positive = 30
-    """Tool calls per trajectory."""
+    """Tool calls per trajectory; policy replay makes every recorded call."""
     size: Positive = 1
     """Size of a starting state: 1 is about 1-2 KB of JSON, 10 about 17 KB, 150 about 260 KB."""
     shards: Positive = 2

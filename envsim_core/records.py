@@ -18,6 +18,7 @@ from envsim_core.errors import BadFile
 
 JsonObject = dict[str, Any]
 Row = TypeVar("Row", bound="Record")
+GENERATOR = "$random"  # the key under which a state holds a random generator: its seed and how far it was used
 
 
 class Record(BaseModel):
@@ -34,16 +35,41 @@ class Tool(Record):
     parameters: JsonObject
 
 
+class Action(Record):
+    """A tool call."""
+
+    name: str
+    arguments: JsonObject
+
+
+class Check(Record):
+    """A test of a final state: Python code that defines `check_func(final_state)`, and what it looks for.
+
+    The code finds the first state as the global `initial_state`. It is untrusted and runs in the executor alone.
+    """
+
+    item: str
+    code: str
+
+
 class Scenario(Record):
-    """One starting point: the keys of `init_config` are set as attributes of a fresh instance."""
+    """One starting point: the keys of `init_config` are set as attributes of a fresh instance.
+
+    `calls` are the calls that the source recorded for the task, `checks` what has to hold when it is done.
+    """
 
     task_id: str
     init_config: JsonObject
     task: str = ""
+    calls: list[Action] = Field(default_factory=list)
+    checks: list[Check] = Field(default_factory=list)
 
 
 class Environment(Record):
-    """An environment: a plain Python class whose state is `vars(instance)` and whose tools are methods."""
+    """An environment: a plain Python class whose state is `vars(instance)` and whose tools are methods.
+
+    `introduction` is what its source tells an agent about it: what it is for, and its rules.
+    """
 
     env_id: str
     domain: str
@@ -53,17 +79,15 @@ class Environment(Record):
     code_hash: str
     tools: list[Tool]
     scenarios: list[Scenario]
-
-
-class Action(Record):
-    """A tool call."""
-
-    name: str
-    arguments: JsonObject
+    introduction: str = ""
 
 
 class Transition(Record):
-    """One executed tool call, or the reason why it could not be executed (`status` other than `ok`)."""
+    """One executed tool call, or the reason why it could not be executed (`status` other than `ok`).
+
+    `unanswered` and `left_out` are said of a whole trajectory: its policy could not be asked, or its filter refused it.
+    `hidden` names what the call consumed that nobody can compute from state and code: the state of a generator.
+    """
 
     transition_id: str
     env_id: str
@@ -71,11 +95,12 @@ class Transition(Record):
     task_id: str
     step: int
     action: Action
-    status: Literal["ok", "raised", "timeout", "memory", "crashed", "unserialisable"]
+    status: Literal["ok", "raised", "timeout", "memory", "crashed", "unserialisable", "unanswered", "left_out"]
     reason: str = ""
     observation: str | None
     state_before: JsonObject
     state_after: JsonObject | None
+    hidden: list[list[str | int]] = Field(default_factory=list)
 
 
 class Sample(Record):

@@ -30,6 +30,7 @@ if CONFIG.benchmark is None:
     rule collect_transitions:
         input:
             environments=rules.collect_environments.output.environments,
+            calls=call_files(),
         output:
             transitions=f"{RESULTS}/collect/shards/{{shard}}.jsonl",
         log:
@@ -44,7 +45,8 @@ if CONFIG.benchmark is None:
             runtime=120,
         params:
             version=version("collect"),
-            config=settings("seed", "collect"),
+            config=collect_settings(),
+            models=agent_settings,
         shell:
             "python -m envsim_core collect-transitions --environments {input.environments:q}"
             " --shard {wildcards.shard} --transitions {output.transitions:q}"

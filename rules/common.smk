@@ -64,6 +64,24 @@ def source_files():
         raise WorkflowError(str(error)) from None
 
 
+def agent_settings(wildcards):
+    """The entries of the models that policy agent asks: when one changes, its trajectories are made again."""
+    if CONFIG.collect.policy != "agent":
+        return ""
+    names = [CONFIG.collect.agent.model, CONFIG.collect.agent.user]
+    return " ".join(MODELS[name].model_dump_json() for name in names if name in MODELS)
+
+
+def collect_settings():
+    """What the calls depend on; the models file only where a model makes them."""
+    return settings("seed", "collect", *(["models_file"] if CONFIG.collect.policy == "agent" else []))
+
+
+def call_files():
+    """The file of calls that policy replay makes."""
+    return [CONFIG.collect.calls] if CONFIG.collect.policy == "replay" and CONFIG.collect.calls else []
+
+
 def model_settings(wildcards):
     """A model's entry, so that changing it asks this model again and no other."""
     return MODELS[wildcards.model].model_dump_json()

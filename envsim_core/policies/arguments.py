@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date, datetime, timedelta
 from random import Random
 from typing import Any
@@ -15,6 +15,8 @@ KNOWN_SHARE = {"string": 0.95, "integer": 0.4, "number": 0.4}  # how often a val
 SAME_RECORD_SHARE = 0.6  # how often the further arguments come from the record that the first one names
 OPTIONAL_SHARE = 0.6
 NULL_SHARE = 0.25
+OPEN_SHARE = 0.15  # of the records are drawn without regard to what went well before
+MAX_COMPARED = 40  # records are weighed; of more, as many are drawn first
 TEXTS = ("blue folder", "urgent", "v2", "north wing", "check again", "draft", "follow up", "spare part", "a.b", "")
 WRONG_TEXTS = ("NOPE-999", "unknown", "no_such_item", "")
 ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
@@ -26,8 +28,12 @@ QUOTED = re.compile(r"[\"'`]([\w./ -]{1,30})[\"'`]")
 class Arguments:
     """Draws the arguments of one call in one state."""
 
-    def __init__(self, rng: Random, state: JsonObject) -> None:
+    def __init__(
+        self, rng: Random, state: JsonObject, promise: Callable[[str, JsonObject], float] | None = None
+    ) -> None:
         self._rng = rng
+        self._promise = promise  # how promising a record is as the value of a parameter
+        self.chosen: list[tuple[str, JsonObject]] = []  # the records that were drawn, by parameter
         self._values: dict[str, list[Any]] = defaultdict(list)  # field name to the values it has somewhere
         self._keys: dict[str, list[str]] = defaultdict(list)  # collection name to its keys
         self._records: dict[Any, list[JsonObject]] = defaultdict(list)  # key or id to the records of that name
@@ -125,10 +131,27 @@ class Arguments:
         if name in self._record and isinstance(self._record[name], str) and rng.random() < SAME_RECORD_SHARE:
             return str(self._record[name])
         known = self._found(name, str)
-        if known and rng.random() < KNOWN_SHARE["string"]:
-            return self._moved(rng.choice(known))
+        # a name of a record that is no record can only fail, and wrong arguments are made elsewhere
+        share = 1.0 if known and all(value in self._records for value in known) else KNOWN_SHARE["string"]
+        if known and rng.random() < share:
+            return self._moved(self._promising(name, known))
         quoted = QUOTED.findall(schema.get("description", ""))
         return rng.choice(quoted) if quoted and rng.random() < 0.8 else rng.choice(TEXTS)
+
+    def _promising(self, name: str, known: list[str]) -> str:
+        if self._promise is None:
+            return self._rng.choice(known)
+        if len(known) > MAX_COMPARED:
+            known = self._rng.sample(known, MAX_COMPARED)
+        records = [self._records[value][0] if value in self._records else {} for value in known]
+        if self._rng.random() < OPEN_SHARE:
+            place = self._rng.randrange(len(known))
+        else:
+            weights = [self._promise(name, record) for record in records]
+            place = self._rng.choices(range(len(known)), weights)[0]
+        if records[place]:
+            self.chosen.append((name, records[place]))
+        return known[place]
 
     def _moved(self, text: str) -> str:
         """A date or time is now and then moved by a little: the one in the state is often taken already."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from envsim_core.config import Collect
-from envsim_core.errors import BadFile, UnknownName
+from envsim_core.errors import BadConfig, BadFile, UnknownName
 from envsim_core.executor import Executor
 from envsim_core.records import Environment, JsonObject, Scenario, Tool, content_hash
 
@@ -27,8 +27,10 @@ def load_environments(settings: Collect, seed: int) -> list[Environment]:
     """The chosen environments in the order of their names, each with `scenarios_per_environment` scenarios.
 
     An environment whose `scenario` does not return a state is named on standard error and has no scenarios. Raises
-    BadFile for a file that is no environment, UnknownName for a name without a file.
+    BadFile for a file that is no environment, UnknownName for a name without a file, BadConfig for "all scenarios".
     """
+    if settings.scenarios_per_environment is None:
+        raise BadConfig("collect.scenarios_per_environment: null is all, and source builtin has no end; say how many")
     return [read_environment(path, settings, seed) for path in source_files(settings)]
 
 
@@ -110,7 +112,7 @@ def _tools(cls: ast.ClassDef) -> list[ast.FunctionDef]:
 
 def _scenarios(path: Path, text: str, class_name: str, settings: Collect, seed: int) -> Iterator[Scenario]:
     with Executor(text, class_name, settings.limits) as executor:
-        for number in range(settings.scenarios_per_environment):
+        for number in range(settings.scenarios_per_environment or 0):
             outcome = executor.scenario(f"{seed}/{path.stem}/{number}", settings.size)
             if outcome.state_after is None:
                 print(f"{path}: scenario() {outcome.status}: {outcome.reason}; no scenarios used", file=sys.stderr)

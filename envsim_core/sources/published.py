@@ -1,4 +1,8 @@
-"""Source `published`: the published benchmark file (a JSON array, or JSONL) in, samples and environments out."""
+"""Source `published`: the published benchmark and trajectory files (a JSON array, or JSONL) in.
+
+`read_published` takes a benchmark file as it is. As a source, every recorded call becomes a scenario that policy
+`replay` executes anew, with floats that were written as text given back where the recorded results prove them.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from envsim_core._core import diff
+from envsim_core.config import Collect
 from envsim_core.errors import BadFile
 from envsim_core.records import Action, Environment, JsonObject, Sample, content_hash, open_text
 from envsim_core.strata import stratum_of
@@ -50,14 +55,29 @@ def read_published(path: Path) -> Iterator[PublishedRow]:
     environments: dict[str, Environment] = {}
     taken: set[str] = set()
     empty = True
-    for row, line, value in _rows(path):
+    for row, line, value in raw_rows(path):
         empty = False
-        yield _Row(path, row, line, value).read(environments, taken)
+        yield RawRow(path, row, line, value).read(environments, taken)
     if empty:
         raise BadFile(path, None, None, f"holds no samples; {FORMATS}")
 
 
-def _rows(path: Path) -> Iterator[tuple[int, int | None, Any]]:
+def source_files(settings: Collect) -> list[Path]:
+    """The files that `collect.files` names."""
+    from envsim_core.sources import local_files
+
+    return local_files(settings)
+
+
+def load_environments(settings: Collect, seed: int) -> list[Environment]:
+    """The environments of all files, a scenario for each recorded task; see _published_environments.py."""
+    from envsim_core.sources._published_environments import recorded_environments
+
+    return recorded_environments(settings)
+
+
+def raw_rows(path: Path) -> Iterator[tuple[int, int | None, Any]]:
+    """Every row of a JSON array or JSONL file as (number, line or None, value)."""
     with open_text(path) as handle:
         try:
             first = handle.readline()
@@ -128,7 +148,7 @@ def _skip(text: str, position: int) -> int:
     return found.end() if found else position
 
 
-class _Row:
+class RawRow:
     """A raw row and its place, so that every error can name both."""
 
     def __init__(self, path: Path, row: int, line: int | None, value: Any) -> None:

@@ -8,17 +8,18 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
 from random import Random
+from typing import Literal
 
 from envsim_core._core import diff
 from envsim_core.config import Config
 from envsim_core.errors import BadFile
 from envsim_core.executor import Executor, Outcome
-from envsim_core.policies import Policy, load_policy
-from envsim_core.records import Action, Environment, JsonObject, Transition, read_rows, write_rows
+from envsim_core.policies import Policy, Setting, Unanswered, load_policy
+from envsim_core.records import GENERATOR, Action, Environment, JsonObject, Transition, read_rows, write_rows
 from envsim_core.sources import load_source
 from envsim_core.strata import stratum_of
 
-VERSION = "1"
+VERSION = "2"
 START = Action(name="__init__", arguments={})  # stands in the row of an environment that could not be started
 MAX_FAILED_STARTS = 3  # an environment that cannot be started thus often is given up
 
@@ -40,10 +41,12 @@ def collect_transitions(environments: Path, shard: int, transitions: Path, confi
     if not 0 <= shard < config.collect.shards:
         raise ValueError(f"shard {shard} is not one of the {config.collect.shards} shards, which count from 0")
 
+    setting = Setting(config.collect, config.models_file, transitions.parent.parent / "agent")
+
     def rows() -> Iterator[Transition]:
         for number, environment in enumerate(read_rows(environments, Environment)):
             if number % config.collect.shards == shard:
-                yield from _reported(environment, explore_environment(environment, config))
+                yield from _reported(environment, explore_environment(environment, config, setting))
 
     return write_rows(transitions, rows())
 
@@ -73,19 +76,22 @@ def merge_transitions(environments: Path, shards: list[Path], transitions: Path)
     return write_rows(transitions, rows())
 
 
-def explore_environment(environment: Environment, config: Config) -> Iterator[Transition]:
+def explore_environment(environment: Environment, config: Config, setting: Setting) -> Iterator[Transition]:
     """All trajectories of one environment; it is given up when it cannot even be started."""
     settings = config.collect
     if not environment.scenarios:
         outcome = Outcome("raised", "no scenario: the log of collect-environments says why")
         yield _row(environment, f"{environment.env_id}-none", 0, START, {}, outcome)
         return
-    policy = load_policy(settings.policy).create(environment)
+    policy = load_policy(settings.policy).create(environment, setting)
     failed_starts = 0
     with Executor(environment.code, environment.class_name, settings.limits) as executor:
-        for trajectory in range(settings.trajectories):
+        for number in range(settings.trajectories):
             for scenario in environment.scenarios:
-                task_id = f"{scenario.task_id}.{trajectory}"
+                task_id = f"{scenario.task_id}.{number}"
+                steps = policy.begin(scenario, task_id, number, settings.steps)
+                if not steps:
+                    continue
                 first = executor.reset(scenario.init_config)
                 if first.state_after is None:
                     yield _row(environment, task_id, 0, START, scenario.init_config, first)
@@ -94,34 +100,54 @@ def explore_environment(environment: Environment, config: Config) -> Iterator[Tr
                         return
                     continue
                 rng = Random(f"{config.seed}/{environment.env_id}/{task_id}")
-                yield from _trajectory(environment, task_id, first.state_after, settings.steps, rng, policy, executor)
+                yield from _trajectory(environment, task_id, first.state_after, steps, rng, policy, executor)
 
 
 def _trajectory(
     environment: Environment,
     task_id: str,
-    state: JsonObject,
+    first: JsonObject,
     steps: int,
     rng: Random,
     policy: Policy,
     executor: Executor,
-) -> Iterator[Transition]:
-    for step in range(1, steps + 1):
-        action = policy.choose(rng, state)
-        if action is None:
-            return
-        outcome = executor.run(state, action)
-        yield _row(environment, task_id, step, action, state, outcome)
-        if outcome.state_after is None or outcome.observation is None:
-            policy.learn(action, outcome.status, None)
-            continue  # the call came to nothing; the trajectory goes on from where it was
-        count = len(diff(state, outcome.state_after))
-        policy.learn(action, outcome.status, stratum_of(action.arguments, outcome.observation, count))
-        state = outcome.state_after
+) -> list[Transition]:
+    """The rows of one trajectory; one row that says why when the policy cannot go on or does not want it kept."""
+    rows: list[Transition] = []
+    state = first
+    try:
+        for step in range(1, steps + 1):
+            action = policy.choose(rng, state)
+            if action is None:
+                break
+            outcome = executor.run(state, action)
+            row = _row(environment, task_id, step, action, state, outcome)
+            if outcome.state_after is None or outcome.observation is None:
+                rows.append(row)
+                policy.learn(action, outcome, None)
+                continue  # the call came to nothing; the trajectory goes on from where it was
+            paths = [change.path for change in diff(state, outcome.state_after)]
+            rows.append(row.model_copy(update={"hidden": hidden_state(paths)}))
+            policy.learn(action, outcome, stratum_of(action.arguments, outcome.observation, len(paths)))
+            state = outcome.state_after
+        refused = policy.end(first, state)
+    except Unanswered as error:
+        reason = f"{error}; {len(rows)} calls were made before"
+        return [_row(environment, task_id, 0, START, first, Outcome("raised"), ("unanswered", reason))]
+    if refused:
+        reason = f"{refused}; {len(rows)} calls"
+        return [_row(environment, task_id, 0, START, first, Outcome("raised"), ("left_out", reason))]
+    return rows
 
 
 def _row(
-    environment: Environment, task_id: str, step: int, action: Action, state: JsonObject, outcome: Outcome
+    environment: Environment,
+    task_id: str,
+    step: int,
+    action: Action,
+    state: JsonObject,
+    outcome: Outcome,
+    ending: tuple[Literal["unanswered", "left_out"], str] | None = None,
 ) -> Transition:
     return Transition(
         transition_id=f"{task_id}.{step}",
@@ -130,12 +156,18 @@ def _row(
         task_id=task_id,
         step=step,
         action=action,
-        status=outcome.status,
-        reason=outcome.reason,
+        status=ending[0] if ending else outcome.status,
+        reason=ending[1] if ending else outcome.reason,
         observation=outcome.observation,
         state_before=state,
         state_after=outcome.state_after,
     )
+
+
+def hidden_state(changed: Iterable[list[str]]) -> list[list[str | int]]:
+    """Where a random generator stands that a call has drawn from: nobody computes its next number in their head."""
+    found = {tuple(path[: path.index(GENERATOR)]) for path in changed if GENERATOR in path}
+    return [list(path) for path in sorted(found)]
 
 
 def _reported(environment: Environment, rows: Iterable[Transition]) -> Iterator[Transition]:
