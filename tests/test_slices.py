@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections import defaultdict
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from envsim_core.config import Collect
 from envsim_core.executor import Executor, Outcome
-from envsim_core.policies import load_policy
+from envsim_core.policies import Setting, load_policy
 from envsim_core.records import Action, Environment, JsonObject
 from envsim_core.slices import Source
 from envsim_core.sources import builtin
@@ -360,8 +361,10 @@ def test_a_built_in_tools_slice_executes_every_call_as_the_whole_class(
     for name, found in slices.items():
         check_laws(environment.code, found.text, environment.class_name, name)
         assert len(found.text) < 0.4 * len(environment.code), name
-    policy = load_policy("explore").create(environment)
-    rng, state = Random(f"slices/{env_id}"), environment.scenarios[0].init_config
+    policy = load_policy("explore").create(environment, Setting(Collect(), "", Path()))
+    scenario = environment.scenarios[0]
+    rng, state = Random(f"slices/{env_id}"), scenario.init_config
+    policy.begin(scenario, "task", 0, 30)
     calls: dict[str, list[tuple[JsonObject, Action, Outcome]]] = defaultdict(list)
     with Executor(environment.code, environment.class_name) as whole:
         for _ in range(30):
@@ -369,7 +372,7 @@ def test_a_built_in_tools_slice_executes_every_call_as_the_whole_class(
             assert action is not None
             expected = whole.run(state, action)
             calls[action.name].append((state, action, expected))
-            policy.learn(action, expected.status, None)
+            policy.learn(action, expected, None)
             state = expected.state_after or state
     for name, expectations in calls.items():
         with Executor(slices[name].text, environment.class_name) as part:

@@ -1,10 +1,12 @@
 //! Applying operations in order, exactly or not at all.
 
 use crate::limits::{MAX_COPIED_NODES, MAX_DEPTH};
-use crate::node::{Node, Segment, View, follow};
+use crate::node::Node;
 use crate::operation::{Kind, Operation};
 use crate::raw::RawKind;
+use crate::segment::{Segment, follow};
 use crate::value::{Text, Value};
+use crate::view::View;
 
 /// An operation that cannot be applied: its place in the list, and why.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -145,7 +147,7 @@ impl<'a> Editor<'a> {
     fn set(&mut self, path: &[Segment<'a>], node: Node<'a>, mode: Mode, create: bool) -> Result<bool, String> {
         let Some((last, parents)) = path.split_last() else {
             return match node.view().shape() {
-                crate::node::Shape::Object(_) => {
+                crate::view::Shape::Object(_) => {
                     self.root = node;
                     Ok(false)
                 }

@@ -1,8 +1,9 @@
 //! Δ: the differences between two states, through objects only.
 
-use crate::node::{Finder, ObjectBase, ObjectView, Shape, View};
+use crate::node::ObjectBase;
 use crate::object::Object;
 use crate::value::{Text, Value};
+use crate::view::{Finder, ObjectView, Shape, View};
 
 /// The keys that lead to a change.
 pub type Path<'a> = Vec<Text<'a>>;

@@ -1,12 +1,12 @@
 //! Reading a completion: which object in a model's answer is the prediction.
 
-use crate::node::{ArrayView, Shape, View};
 use crate::object::Object;
 use crate::raw::Raw;
 use crate::reader::{Syntax, Unreadable, read_prefix, read_value};
 use crate::tape::Tape;
 use crate::text::strip;
 use crate::value::Value;
+use crate::view::{ArrayView, Shape, View};
 use hashbrown::HashMap;
 use memchr::memmem;
 use std::borrow::Cow;

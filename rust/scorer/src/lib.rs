@@ -21,10 +21,13 @@ mod raw;
 mod reader;
 mod record;
 mod sample;
+mod scan;
+mod segment;
 mod tape;
 mod text;
 mod value;
 mod verdict;
+mod view;
 mod write;
 
 pub use apply::{Inapplicable, apply};

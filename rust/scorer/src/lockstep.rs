@@ -4,7 +4,8 @@
 //! left are suspects: places where the values may differ, for [`crate::diff`] to look at.
 
 use crate::limits::MAX_DEPTH;
-use crate::tape::{Tape, space};
+use crate::scan::space;
+use crate::tape::Tape;
 
 /// A place where the states may differ. Cells are those of the two tapes.
 pub(crate) struct Suspect {

@@ -1,9 +1,9 @@
 //! Observations: exact text, unless the truth is a container; then equal values.
 
-use crate::node::View;
 use crate::reader::{Syntax, read_value};
 use crate::text::strip;
 use crate::value::{Text, Value};
+use crate::view::View;
 use crate::write::to_json;
 use std::borrow::Cow;
 

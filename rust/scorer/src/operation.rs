@@ -1,8 +1,8 @@
 //! Predicted operations: which of the many spellings of kind and value stands for what.
 
-use crate::node::{ObjectView, Shape, View};
 use crate::path::{Resolved, resolve};
 use crate::text;
+use crate::view::{ObjectView, Shape, View};
 
 /// What an operation does. The `Rfc…` kinds follow RFC 6902: no parent is created, targets must exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

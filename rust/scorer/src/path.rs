@@ -1,8 +1,9 @@
 //! Paths: list, pointer and dotted text, read against the state as it stands at that operation.
 
 use crate::limits::MAX_PATH_SEGMENTS;
-use crate::node::{ArrayView, ObjectView, Segment, Shape, View, follow};
+use crate::segment::{Segment, follow};
 use crate::value::{Text, Value};
+use crate::view::{ArrayView, ObjectView, Shape, View};
 use std::borrow::Cow;
 
 /// A path that was read, and whether its text could have been split otherwise where it adds a key.

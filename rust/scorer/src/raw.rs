@@ -1,9 +1,9 @@
 //! Values that are still text: a place on a tape, read no further than somebody looks.
 
-use crate::node::View;
 use crate::reader::{Syntax, json_string, read_value};
 use crate::tape::Tape;
 use crate::value::{Text, Value};
+use crate::view::View;
 
 /// Objects with no more members are searched quickly without an index.
 const FEW: usize = 64;

@@ -2,6 +2,7 @@
 
 use crate::limits::{MAX_DEPTH, MAX_INTEGER_DIGITS};
 use crate::object::Object;
+use crate::scan::plain_run;
 use crate::text::push_code_point;
 use crate::value::{Text, Value};
 use std::borrow::Cow;
@@ -344,11 +345,7 @@ impl<'a, 'm> Reader<'a, 'm> {
     /// How many bytes from `start` on can be taken as they are.
     fn plain_run(&self, start: usize) -> usize {
         let rest = &self.text[start..];
-        if self.syntax.is_loose() {
-            memchr::memchr2(b'"', b'\\', rest).unwrap_or(rest.len())
-        } else {
-            plain_prefix(rest)
-        }
+        if self.syntax.is_loose() { memchr::memchr2(b'"', b'\\', rest).unwrap_or(rest.len()) } else { plain_run(rest) }
     }
 
     fn escaped_string(&mut self, start: usize) -> Result<Vec<u8>, ReadError> {
@@ -412,22 +409,4 @@ impl<'a, 'm> Reader<'a, 'm> {
         }
         Ok(code)
     }
-}
-
-/// The length of the prefix without quotes, backslashes and control characters, eight bytes at a time.
-fn plain_prefix(bytes: &[u8]) -> usize {
-    const LOW: u64 = 0x0101_0101_0101_0101;
-    const HIGH: u64 = 0x8080_8080_8080_8080;
-    let zero_bytes = |word: u64| word.wrapping_sub(LOW) & !word & HIGH;
-    let mut at = 0;
-    while let Some(chunk) = bytes.get(at..at + 8) {
-        let word = chunk.iter().rev().fold(0, |word, &b| word << 8 | u64::from(b));
-        let control = word.wrapping_sub(LOW * 0x20) & !word & HIGH;
-        let found = control | zero_bytes(word ^ (LOW * u64::from(b'"'))) | zero_bytes(word ^ (LOW * u64::from(b'\\')));
-        if found != 0 {
-            return at + found.trailing_zeros() as usize / 8;
-        }
-        at += 8;
-    }
-    at + bytes[at..].iter().take_while(|&&b| b >= 0x20 && b != b'"' && b != b'\\').count()
 }

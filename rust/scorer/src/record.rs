@@ -2,14 +2,17 @@
 
 use crate::diff::{Entry, collect};
 use crate::lockstep::{Suspect, lockstep};
-use crate::node::{Node, Segment, View};
+use crate::node::Node;
 use crate::observation::Observation;
 use crate::raw::{Raw, Taped, raw_view};
 use crate::reader::{ReadError, Syntax, read_value};
 use crate::sample::{BadSample, KeptChange, Sample, TrueChanges, Truth, read_volatile};
-use crate::tape::{Tape, space};
+use crate::scan::space;
+use crate::segment::Segment;
+use crate::tape::Tape;
 use crate::value::{Text, Value};
 use crate::verdict::{Verdict, fill, judge, score};
+use crate::view::View;
 use std::cell::RefCell;
 
 /// Why a record cannot be used.

@@ -1,10 +1,12 @@
 //! Samples: one question with its truth, read and prepared for scoring.
 
 use crate::diff::{Change, Entry, diff};
-use crate::node::{Node, Segment, View};
+use crate::node::Node;
 use crate::observation::Observation;
 use crate::raw::{Taped, raw_view};
+use crate::segment::Segment;
 use crate::value::{Text, Value};
+use crate::view::View;
 use std::borrow::Cow;
 
 /// Why a sample cannot be used: the field, and what is wrong with it.

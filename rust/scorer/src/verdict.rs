@@ -3,11 +3,13 @@
 use crate::apply::run;
 use crate::diff::{Entry, differences};
 use crate::extract::{Prediction, Strategy, with_prediction};
-use crate::node::{Node, Segment, Shape, View, follow};
+use crate::node::Node;
 use crate::observation::{FeedbackMatch, read_either};
 use crate::sample::{Sample, TrueChanges, Truth};
+use crate::segment::{Segment, follow};
 use crate::text::strip;
 use crate::value::{Text, Value};
+use crate::view::{Shape, View};
 use std::cmp::Ordering;
 
 /// What became of a sample.
