@@ -1,12 +1,12 @@
 //! Applying operations in order, exactly or not at all.
 
 use crate::limits::{MAX_COPIED_NODES, MAX_DEPTH};
-use crate::node::Node;
+use crate::node::{Edit, Node};
 use crate::operation::{Kind, Operation};
 use crate::raw::RawKind;
 use crate::segment::{Segment, follow};
-use crate::value::{Text, Value};
-use crate::view::View;
+use crate::value::Value;
+use crate::view::{Shape, View};
 
 /// An operation that cannot be applied: its place in the list, and why.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -129,7 +129,7 @@ impl<'a> Editor<'a> {
         let mut node = &self.root;
         for (depth, segment) in path.iter().enumerate() {
             node = match node {
-                Node::Object(edit) => match edit.edits.get(&*segment.text) {
+                Node::Object(edit) => match edit.edits.get(&segment.text) {
                     Some(slot) => slot.as_ref().ok_or_else(nowhere)?,
                     None => {
                         let untouched = edit.base.and_then(|base| base.get(&segment.text)).ok_or_else(nowhere)?;
@@ -147,7 +147,7 @@ impl<'a> Editor<'a> {
     fn set(&mut self, path: &[Segment<'a>], node: Node<'a>, mode: Mode, create: bool) -> Result<bool, String> {
         let Some((last, parents)) = path.split_last() else {
             return match node.view().shape() {
-                crate::view::Shape::Object(_) => {
+                Shape::Object(_) => {
                     self.root = node;
                     Ok(false)
                 }
@@ -155,17 +155,17 @@ impl<'a> Editor<'a> {
             };
         };
         let (parent, created) = self.parent_mut(path, parents.len(), create)?;
-        let kind = parent.view().kind();
-        if let Some(object) = parent.object_mut() {
-            let key: Text<'a> = last.text.clone();
-            let old = object.edits.insert(key, Some(node));
-            let was_there = match old {
-                Some(slot) => slot.is_some(),
-                None => object.base.is_some_and(|base| base.has(&last.text)),
-            };
-            return Ok(created || !was_there);
-        }
-        let Some(array) = parent.array_mut() else { return Err(through(kind, last)) };
+        let array = match parent.edit() {
+            Edit::Object(object) => {
+                let was_there = match object.edits.insert(last.text.clone(), Some(node)) {
+                    Some(slot) => slot.is_some(),
+                    None => object.base.is_some_and(|base| base.has(&last.text)),
+                };
+                return Ok(created || !was_there);
+            }
+            Edit::Array(array) => array,
+            Edit::Nothing(kind) => return Err(through(kind, last)),
+        };
         let index = match (&*last.text, mode) {
             (b"-", Mode::Insert) => array.len(),
             _ => last.index().ok_or_else(|| no_index(last))?,
@@ -187,17 +187,15 @@ impl<'a> Editor<'a> {
             return Err("the whole state cannot be deleted".to_owned());
         };
         let (parent, _) = self.parent_mut(path, parents.len(), false)?;
-        let kind = parent.view().kind();
-        if let Some(object) = parent.object_mut() {
-            let base = object.base.and_then(|base| base.get(&last.text));
-            let edited = match &base {
-                Some(_) => object.edits.insert(last.text.clone(), None),
-                None => object.edits.remove(&*last.text),
-            };
-            let removed = edited.unwrap_or(base);
-            return removed.ok_or_else(|| format!("there is no {} to delete", last.quoted()));
-        }
-        let Some(array) = parent.array_mut() else { return Err(through(kind, last)) };
+        let array = match parent.edit() {
+            Edit::Object(object) => {
+                let base = object.base.and_then(|base| base.get(&last.text));
+                let removed = object.edits.insert(last.text.clone(), None).unwrap_or(base);
+                return removed.ok_or_else(|| format!("there is no {} to delete", last.quoted()));
+            }
+            Edit::Array(array) => array,
+            Edit::Nothing(kind) => return Err(through(kind, last)),
+        };
         let index = last.index().ok_or_else(|| no_index(last))?;
         if index >= array.len() {
             return Err(past_the_end(last, array.len()));
@@ -215,27 +213,27 @@ impl<'a> Editor<'a> {
         let mut node = &mut self.root;
         let mut created = false;
         for (i, segment) in path[..depth].iter().enumerate() {
-            let kind = node.view().kind();
-            if node.view().is_object() {
-                let Some(object) = node.object_mut() else { return Err(through(kind, segment)) };
-                let base = object.base;
-                let untouched = || base.and_then(|base| base.get(&segment.text));
-                let slot = object.edits.entry(segment.text.clone()).or_insert_with(untouched);
-                if slot.is_none() {
-                    if !create {
-                        return Err(format!("there is no {}", segment.quoted()));
+            match node.edit() {
+                Edit::Object(object) => {
+                    let base = object.base;
+                    let slot = object.edits.entry(&segment.text, || base.and_then(|base| base.get(&segment.text)));
+                    if slot.is_none() {
+                        if !create {
+                            return Err(format!("there is no {}", segment.quoted()));
+                        }
+                        if path[i + 1].is_index {
+                            return Err(format!("there is no array {} to hold an index", segment.quoted()));
+                        }
+                        created = true;
                     }
-                    if path[i + 1].is_index {
-                        return Err(format!("there is no array {} to hold an index", segment.quoted()));
-                    }
-                    created = true;
+                    node = slot.get_or_insert_with(Node::empty_object);
                 }
-                node = slot.get_or_insert_with(Node::empty_object);
-            } else {
-                let Some(array) = node.array_mut() else { return Err(through(kind, segment)) };
-                let length = array.len();
-                let index = segment.index().ok_or_else(|| no_index(segment))?;
-                node = array.get_mut(index).ok_or_else(|| past_the_end(segment, length))?;
+                Edit::Array(array) => {
+                    let length = array.len();
+                    let index = segment.index().ok_or_else(|| no_index(segment))?;
+                    node = array.get_mut(index).ok_or_else(|| past_the_end(segment, length))?;
+                }
+                Edit::Nothing(kind) => return Err(through(kind, segment)),
             }
         }
         Ok((node, created))

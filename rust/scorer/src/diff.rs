@@ -1,6 +1,6 @@
 //! Δ: the differences between two states, through objects only.
 
-use crate::node::ObjectBase;
+use crate::node::{Node, ObjectBase};
 use crate::object::Object;
 use crate::value::{Text, Value};
 use crate::view::{Finder, ObjectView, Shape, View};
@@ -141,8 +141,9 @@ fn changed_keys<'n, 'a: 'n>(old: ObjectView<'n, 'a>, new: ObjectView<'n, 'a>) ->
     };
     let mut pairs: Vec<Pair> = match edit {
         Some(edit) => {
-            let pair = |key: &'n Text<'a>| (&**key, old.get(key), new.get(key));
-            edit.edits.keys().map(pair).filter(|(_, before, after)| before.is_some() || after.is_some()).collect()
+            let pair =
+                |(key, now): (&'n Text<'a>, &'n Option<Node<'a>>)| (&**key, old.get(key), now.as_ref().map(Node::view));
+            edit.edits.iter().map(pair).filter(|(_, before, after)| before.is_some() || after.is_some()).collect()
         }
         None => {
             let (in_old, in_new) = (Finder::new(old), Finder::new(new));

@@ -1,7 +1,7 @@
 //! Reading a completion: which object in a model's answer is the prediction.
 
 use crate::object::Object;
-use crate::raw::Raw;
+use crate::raw::{Raw, Taped};
 use crate::reader::{Syntax, Unreadable, read_prefix, read_value};
 use crate::tape::Tape;
 use crate::text::strip;
@@ -160,8 +160,8 @@ pub fn with_prediction<R>(completion: &[u8], then: impl FnOnce(Result<&Predictio
     let text = completion.strip_prefix("\u{feff}".as_bytes()).unwrap_or(completion);
     let mut tape = TAPE.take();
     let result = if on_tape(strip(text), &mut tape) {
-        let body = Body::Raw(Raw { text: strip(text), tape: &tape, cell: 0 });
-        then(check(body, Strategy::WholeJson).as_ref().map_err(|error| *error))
+        let source = Taped { text: strip(text), tape: &tape };
+        then(check(Body::Raw(source.at(0)), Strategy::WholeJson).as_ref().map_err(|error| *error))
     } else {
         as_values(text, then)
     };

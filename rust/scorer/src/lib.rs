@@ -6,6 +6,7 @@
 mod apply;
 mod batch;
 mod diff;
+mod direct;
 mod extract;
 mod fingerprint;
 pub mod limits;

@@ -1,10 +1,9 @@
 //! A state under edit: the old state borrowed, and only what the operations touch written anew.
 
-use crate::object::Object;
+use crate::object::{KeyMap, Object};
 use crate::raw::{Raw, RawKind};
 use crate::value::{Text, Value};
 use crate::view::{ObjectView, View};
-use hashbrown::HashMap;
 
 /// A value that may have been edited.
 #[derive(Clone, Debug)]
@@ -56,7 +55,14 @@ impl<'a> ObjectBase<'a> {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ObjectEdit<'a> {
     pub(crate) base: Option<ObjectBase<'a>>,
-    pub(crate) edits: HashMap<Text<'a>, Option<Node<'a>>, foldhash::fast::RandomState>,
+    pub(crate) edits: KeyMap<'a, Option<Node<'a>>>,
+}
+
+/// A container ready to be edited; a scalar holds nothing, and is named for messages.
+pub(crate) enum Edit<'n, 'a> {
+    Object(&'n mut ObjectEdit<'a>),
+    Array(&'n mut ArrayEdit<'a>),
+    Nothing(&'static str),
 }
 
 /// Elements in chunks, so that a million insertions at the front do not move a million elements each.
@@ -147,31 +153,29 @@ impl<'a> Node<'a> {
         Self::Object(Box::default())
     }
 
-    /// The object to edit, or `None` where this is none.
-    pub(crate) fn object_mut(&mut self) -> Option<&mut ObjectEdit<'a>> {
-        let base = match *self {
-            Self::Base(Value::Object(base)) => Some(ObjectBase::Value(base)),
-            Self::Raw(raw) if raw.kind() == RawKind::Object => Some(ObjectBase::Raw(raw)),
-            _ => None,
-        };
-        if base.is_some() {
-            *self = Self::Object(Box::new(ObjectEdit { base, edits: HashMap::default() }));
-        }
-        if let Self::Object(edit) = self { Some(edit) } else { None }
-    }
-
-    /// The array to edit, or `None` where this is none.
-    pub(crate) fn array_mut(&mut self) -> Option<&mut ArrayEdit<'a>> {
+    /// What there is to edit.
+    pub(crate) fn edit(&mut self) -> Edit<'_, 'a> {
         match *self {
+            Self::Base(Value::Object(base)) => *self = Self::edited(ObjectBase::Value(base)),
             Self::Base(Value::Array(items)) => {
                 *self = Self::Array(Box::new(ArrayEdit::new(items.iter().map(Node::Base))));
             }
-            Self::Raw(raw) if raw.kind() == RawKind::Array => {
-                *self = Self::Array(Box::new(ArrayEdit::new(raw.items().map(Node::Raw))));
-            }
+            Self::Raw(raw) => match raw.kind() {
+                RawKind::Object => *self = Self::edited(ObjectBase::Raw(raw)),
+                RawKind::Array => *self = Self::Array(Box::new(ArrayEdit::new(raw.items().map(Node::Raw)))),
+                RawKind::Scalar => {}
+            },
             _ => {}
         }
-        if let Self::Array(edit) = self { Some(edit) } else { None }
+        match self {
+            Self::Object(edit) => Edit::Object(edit),
+            Self::Array(edit) => Edit::Array(edit),
+            scalar => Edit::Nothing(scalar.view().kind()),
+        }
+    }
+
+    fn edited(base: ObjectBase<'a>) -> Self {
+        Self::Object(Box::new(ObjectEdit { base: Some(base), edits: KeyMap::default() }))
     }
 
     pub(crate) fn view(&self) -> View<'_, 'a> {

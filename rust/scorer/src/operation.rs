@@ -23,6 +23,11 @@ impl Kind {
         !matches!(self, Self::Add | Self::Modify | Self::Delete)
     }
 
+    /// The kind of a word in any case and with white space around it.
+    fn of_spelling(text: &[u8], of_word: impl Fn(&[u8]) -> Option<Self>) -> Option<Self> {
+        of_word(text).or_else(|| of_word(&text::strip(text).to_ascii_lowercase()))
+    }
+
     fn of_word(word: &[u8]) -> Option<Self> {
         match word {
             b"add" | b"added" | b"insert" | b"create" => Some(Self::Add),
@@ -57,16 +62,12 @@ impl<'v> Operation<'v> {
     pub(crate) fn read(operation: View<'v, 'v>) -> Result<Self, String> {
         let Shape::Object(fields) = operation.shape() else { return Err("an operation is not an object".to_owned()) };
         let present = |key: &[u8]| fields.get(key).filter(|value| !value.is_null());
-        let word = |value: View| match value.text() {
-            Some(text) => Ok(text::strip(&text).to_ascii_lowercase()),
-            None => Err("the kind of operation is not a text".to_owned()),
-        };
+        let word = |value: View<'v, 'v>| value.text().ok_or("the kind of operation is not a text");
         let kind = match present(b"type") {
-            Some(kind) => Kind::of_word(&word(kind)?),
+            Some(kind) => Kind::of_spelling(&word(kind)?, Kind::of_word),
             None => match present(b"op") {
                 Some(kind) => {
-                    let word = word(kind)?;
-                    Kind::of_rfc_word(&word).or_else(|| Kind::of_word(&word))
+                    Kind::of_spelling(&word(kind)?, |word| Kind::of_rfc_word(word).or_else(|| Kind::of_word(word)))
                 }
                 None => Some(Kind::Modify),
             },
@@ -84,6 +85,10 @@ impl<'v> Operation<'v> {
             }
             value => Ok(value),
         }
+    }
+
+    pub(crate) fn field(&self, name: &[u8]) -> Option<View<'v, 'v>> {
+        self.fields.get(name)
     }
 
     pub(crate) fn path(&self, state: View<'_, 'v>) -> Result<Resolved<'v>, String> {

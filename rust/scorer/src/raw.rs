@@ -3,7 +3,6 @@
 use crate::reader::{Syntax, json_string, read_value};
 use crate::tape::Tape;
 use crate::value::{Text, Value};
-use crate::view::View;
 
 /// Objects with no more members are searched quickly without an index.
 const FEW: usize = 64;
@@ -11,17 +10,27 @@ const FEW: usize = 64;
 /// A value on a tape.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Raw<'a> {
-    pub(crate) text: &'a [u8],
-    pub(crate) tape: &'a Tape,
+    source: &'a Taped<'a>,
     pub(crate) cell: u32,
 }
 
 /// A text and its tape.
-pub(crate) type Taped<'t> = (&'t [u8], &'t Tape);
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Taped<'a> {
+    pub(crate) text: &'a [u8],
+    pub(crate) tape: &'a Tape,
+}
 
-/// The value at a cell.
-pub(crate) fn raw_view<'t>((text, tape): Taped<'t>, cell: u32) -> View<'t, 't> {
-    View::Raw(Raw { text, tape, cell })
+impl<'a> Taped<'a> {
+    /// The value at a cell.
+    pub(crate) fn at(&'a self, cell: u32) -> Raw<'a> {
+        Raw { source: self, cell }
+    }
+
+    /// The key at a cell.
+    pub(crate) fn key(&self, cell: u32) -> &'a [u8] {
+        self.tape.key(self.text, cell)
+    }
 }
 
 /// What stands there, as its first byte tells.
@@ -35,14 +44,14 @@ pub(crate) enum RawKind {
 impl<'a> Raw<'a> {
     #[inline]
     fn at(self, cell: u32) -> Self {
-        Self { cell, ..self }
+        Self { source: self.source, cell }
     }
 
     /// Its text.
     #[inline]
     pub(crate) fn bytes(self) -> &'a [u8] {
-        let cell = self.tape.cell(self.cell);
-        &self.text[cell.start as usize..cell.end as usize]
+        let cell = self.source.tape.cell(self.cell);
+        &self.source.text[cell.start as usize..cell.end as usize]
     }
 
     pub(crate) fn kind(self) -> RawKind {
@@ -54,38 +63,38 @@ impl<'a> Raw<'a> {
     }
 
     pub(crate) fn is_same(self, other: Raw) -> bool {
-        self.cell == other.cell && std::ptr::eq(self.tape, other.tape)
+        self.cell == other.cell && std::ptr::eq(self.source.tape, other.source.tape)
     }
 
     /// The value of a key of this object.
     pub(crate) fn get(self, key: &[u8]) -> Option<Self> {
-        self.tape.find(self.text, self.cell, key).map(|cell| self.at(cell))
+        self.source.tape.find(self.source.text, self.cell, key).map(|cell| self.at(cell))
     }
 
     /// The entries of this object, each key once.
     pub(crate) fn entries(self) -> impl Iterator<Item = (&'a [u8], Self)> {
-        let members = self.tape.distinct(self.text, self.cell);
-        members.into_iter().map(move |at| (self.tape.key(self.text, at), self.at(at + 1)))
+        let members = self.source.tape.distinct(self.source.text, self.cell);
+        members.into_iter().map(move |at| (self.source.tape.key(self.source.text, at), self.at(at + 1)))
     }
 
     /// How many entries this object has.
     pub(crate) fn entry_count(self) -> usize {
-        self.tape.distinct(self.text, self.cell).len()
+        self.source.tape.distinct(self.source.text, self.cell).len()
     }
 
     /// The elements of this array.
     pub(crate) fn items(self) -> impl Iterator<Item = Self> {
-        self.tape.items(self.cell).map(move |cell| self.at(cell))
+        self.source.tape.items(self.cell).map(move |cell| self.at(cell))
     }
 
     /// An element of this array.
     pub(crate) fn nth(self, index: usize) -> Option<Self> {
-        self.tape.nth(self.cell, index).map(|cell| self.at(cell))
+        self.source.tape.nth(self.cell, index).map(|cell| self.at(cell))
     }
 
     /// Whether looking for a key takes as long as this object has members, and those are many.
     pub(crate) fn is_slow(self) -> bool {
-        !self.tape.is_indexed(self.cell) && self.tape.members(self.cell).nth(FEW).is_some()
+        !self.source.tape.is_indexed(self.cell) && self.source.tape.members(self.cell).nth(FEW).is_some()
     }
 
     /// The text of this string; `None` for any other value.
@@ -103,7 +112,7 @@ impl<'a> Raw<'a> {
 
     /// How deep this is nested, or more.
     pub(crate) fn depth_at_most(self) -> usize {
-        (self.tape.cell(self.cell).next - self.cell) as usize
+        (self.source.tape.cell(self.cell).next - self.cell) as usize
     }
 
     /// The value itself.

@@ -2,9 +2,8 @@
 
 use crate::diff::{Entry, collect};
 use crate::lockstep::{Suspect, lockstep};
-use crate::node::Node;
 use crate::observation::Observation;
-use crate::raw::{Raw, Taped, raw_view};
+use crate::raw::Taped;
 use crate::reader::{ReadError, Syntax, read_value};
 use crate::sample::{BadSample, KeptChange, Sample, TrueChanges, Truth, read_volatile};
 use crate::scan::space;
@@ -146,13 +145,13 @@ fn text(json: &[u8]) -> Option<Text<'_>> {
 }
 
 /// The true changes, ordered by path.
-fn changes<'t>(before: Taped<'t>, after: Taped<'t>, suspects: &[Suspect]) -> Vec<Entry<'t, 't>> {
-    let mut entries = Vec::new();
+fn changes<'t>(before: &'t Taped<'t>, after: &'t Taped<'t>, suspects: &[Suspect]) -> Vec<Entry<'t, 't>> {
+    let mut entries = Vec::with_capacity(suspects.len());
     for suspect in suspects {
-        let mut path: Vec<&[u8]> = suspect.path.iter().map(|&key| before.1.key(before.0, key)).collect();
-        path.extend(suspect.new_key.map(|key| after.1.key(after.0, key)));
-        let old = suspect.before.map(|cell| raw_view(before, cell));
-        let new = suspect.after.map(|cell| raw_view(after, cell));
+        let mut path: Vec<&[u8]> = suspect.path.iter().map(|&key| before.key(key)).collect();
+        path.extend(suspect.new_key.map(|key| after.key(key)));
+        let old = suspect.before.map(|cell| View::Raw(before.at(cell)));
+        let new = suspect.after.map(|cell| View::Raw(after.at(cell)));
         match (old, new) {
             (Some(old), Some(new)) => collect(old, new, &mut path, &mut entries),
             (before, after) => entries.push(Entry { path, before, after }),
@@ -204,10 +203,11 @@ impl<'r> Fields<'r> {
             if searches > FEW_SEARCHES {
                 tape.index(record, LEAST_INDEXED.max(tape.len() as usize / searches));
             }
-            let before = (record, &*tape);
-            let changes = changes(before, (record, after), suspects);
+            let before = Taped { text: record, tape };
+            let after = Taped { text: record, tape: after };
+            let changes = changes(&before, &after, suspects);
             let truth = Truth {
-                before: Node::Raw(Raw { text: before.0, tape: before.1, cell: 0 }),
+                before: View::Raw(before.at(0)),
                 changes: TrueChanges::Found(&changes),
                 after: None,
                 observation: &observation,
@@ -276,7 +276,9 @@ impl From<Sample<'static>> for Prepared {
 
 fn prepare(record: &[u8], tapes: &mut Tapes) -> Option<PreparedText> {
     let (fields, suspects) = scan(record, tapes)?;
-    let changes = changes((record, &tapes.before), (record, &tapes.after), &suspects);
+    let before = Taped { text: record, tape: &tapes.before };
+    let after = Taped { text: record, tape: &tapes.after };
+    let changes = changes(&before, &after, &suspects);
     let own = |text: Text| Text::Owned(text.into_owned());
     let kept = |entry: Entry| KeptChange {
         path: entry.path.iter().map(|key| Text::Owned(key.to_vec())).collect(),
@@ -297,11 +299,12 @@ fn prepare(record: &[u8], tapes: &mut Tapes) -> Option<PreparedText> {
 
 impl PreparedText {
     fn score(&self, completion: Option<&[u8]>) -> Verdict {
-        let (before, after) = ((&*self.record, &self.before), (&*self.record, &self.after));
+        let before = Taped { text: &self.record, tape: &self.before };
+        let after = Taped { text: &self.record, tape: &self.after };
         judge(self.id.as_deref(), completion, |verdict, prediction| {
             let truth = Truth {
-                before: Node::Raw(Raw { text: before.0, tape: before.1, cell: 0 }),
-                changes: TrueChanges::Taped { before, after, changes: &self.changes },
+                before: View::Raw(before.at(0)),
+                changes: TrueChanges::Taped { before: &before, after: &after, changes: &self.changes },
                 after: None,
                 observation: &self.observation,
                 volatile: &self.volatile,

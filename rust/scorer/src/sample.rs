@@ -1,9 +1,8 @@
 //! Samples: one question with its truth, read and prepared for scoring.
 
 use crate::diff::{Change, Entry, diff};
-use crate::node::Node;
 use crate::observation::Observation;
-use crate::raw::{Taped, raw_view};
+use crate::raw::Taped;
 use crate::segment::Segment;
 use crate::value::{Text, Value};
 use crate::view::View;
@@ -33,7 +32,7 @@ pub struct Sample<'a> {
 /// What a prediction is held against, however it is kept.
 pub(crate) struct Truth<'n, 'a> {
     /// The state before, untouched.
-    pub(crate) before: Node<'a>,
+    pub(crate) before: View<'a, 'a>,
     pub(crate) changes: TrueChanges<'n, 'a>,
     /// The state after; `None` where the changes are all that is known of it.
     pub(crate) after: Option<View<'n, 'a>>,
@@ -48,8 +47,8 @@ pub(crate) enum TrueChanges<'n, 'a> {
     Found(&'n [Entry<'n, 'a>]),
     /// Kept as places on the tapes of the two states.
     Taped {
-        before: Taped<'a>,
-        after: Taped<'a>,
+        before: &'a Taped<'a>,
+        after: &'a Taped<'a>,
         changes: &'n [KeptChange],
     },
 }
@@ -90,7 +89,7 @@ impl<'n, 'a: 'n> TrueChanges<'n, 'a> {
         match self {
             Self::Kept(changes) => changes[at].before.as_ref().map(View::Value),
             Self::Found(entries) => entries[at].before,
-            Self::Taped { before, changes, .. } => changes[at].before.map(|cell| raw_view(before, cell)),
+            Self::Taped { before, changes, .. } => changes[at].before.map(|cell| View::Raw(before.at(cell))),
         }
     }
 
@@ -98,7 +97,7 @@ impl<'n, 'a: 'n> TrueChanges<'n, 'a> {
         match self {
             Self::Kept(changes) => changes[at].after.as_ref().map(View::Value),
             Self::Found(entries) => entries[at].after,
-            Self::Taped { after, changes, .. } => changes[at].after.map(|cell| raw_view(after, cell)),
+            Self::Taped { after, changes, .. } => changes[at].after.map(|cell| View::Raw(after.at(cell))),
         }
     }
 }
@@ -121,7 +120,7 @@ impl<'a> Sample<'a> {
     /// The sample as a truth.
     pub(crate) fn truth(&'a self) -> Truth<'a, 'a> {
         Truth {
-            before: Node::Base(&self.before),
+            before: View::Value(&self.before),
             changes: TrueChanges::Kept(&self.changes),
             after: Some(View::Value(&self.after)),
             observation: &self.observation,

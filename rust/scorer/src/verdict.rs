@@ -2,8 +2,9 @@
 
 use crate::apply::run;
 use crate::diff::{Entry, differences};
+use crate::direct::changes_of;
 use crate::extract::{Prediction, Strategy, with_prediction};
-use crate::node::Node;
+use crate::node::{Edit, Node};
 use crate::observation::{FeedbackMatch, read_either};
 use crate::sample::{Sample, TrueChanges, Truth};
 use crate::segment::{Segment, follow};
@@ -148,7 +149,16 @@ pub(crate) fn judge(
 /// Hold a prediction against the truth.
 pub(crate) fn fill<'a>(verdict: &mut Verdict, truth: &Truth<'a, 'a>, prediction: &'a Prediction<'a>) {
     let feedback = truth.observation.compare(prediction.view_of_feedback());
-    let applied = run(truth.before.clone(), prediction.views_of_operations());
+    let operations = || prediction.views_of_operations();
+    let direct = changes_of(truth.before, operations()).map(|predicted| Comparison::new(truth, predicted));
+    if let Some(compared) = &direct
+        && compared.disagreements.is_empty()
+    {
+        verdict.metrics = Some(with_feedback(compared.metrics(), feedback));
+        verdict.failure = if feedback.equal { Failure::None } else { Failure::FeedbackOnly };
+        return;
+    }
+    let applied = run(truth.before.to_node(), operations());
     verdict.ambiguous_path = applied.ambiguous_path;
     match applied.state {
         Err(error) => {
@@ -157,7 +167,9 @@ pub(crate) fn fill<'a>(verdict: &mut Verdict, truth: &Truth<'a, 'a>, prediction:
             verdict.first_mismatch = Some(Box::new(Mismatch::Operation { index: error.index, reason: error.reason }));
         }
         Ok(state) => {
-            let mut compared = Comparison::new(truth, state.view());
+            let found = || Comparison::new(truth, differences(truth.before, state.view()));
+            let mut compared = direct.unwrap_or_else(found);
+            compared.state = Some(state.view());
             let after;
             if !compared.disagreements.is_empty() && truth.after.is_none() {
                 after = with_changes(truth);
@@ -167,7 +179,7 @@ pub(crate) fn fill<'a>(verdict: &mut Verdict, truth: &Truth<'a, 'a>, prediction:
             verdict.failure = match (metrics.config_match, metrics.feedback_match) {
                 (true, true) => Failure::None,
                 (true, false) => Failure::FeedbackOnly,
-                (false, _) if prediction.views_of_operations().next().is_none() => Failure::MissedAll,
+                (false, _) if operations().next().is_none() => Failure::MissedAll,
                 (false, _) => compared.failure(),
             };
             verdict.first_mismatch = compared.first_mismatch().map(Box::new);
@@ -186,8 +198,8 @@ fn with_feedback(metrics: Metrics, feedback: FeedbackMatch) -> Metrics {
 struct Comparison<'n, 'a> {
     changes: TrueChanges<'n, 'a>,
     volatile: &'n [Vec<Segment<'static>>],
-    state: View<'n, 'a>,
-    /// The true state; known wherever there are disagreements.
+    /// The predicted state and the true one; both known wherever there are disagreements.
+    state: Option<View<'n, 'a>>,
     after: Option<View<'n, 'a>>,
     predicted: Vec<Entry<'n, 'a>>,
     hits: usize,
@@ -196,8 +208,7 @@ struct Comparison<'n, 'a> {
 }
 
 impl<'n, 'a: 'n> Comparison<'n, 'a> {
-    fn new(truth: &'n Truth<'n, 'a>, state: View<'n, 'a>) -> Self {
-        let predicted = differences(truth.before.view(), state);
+    fn new(truth: &'n Truth<'n, 'a>, predicted: Vec<Entry<'n, 'a>>) -> Self {
         let changes = truth.changes;
         let mut hits = 0;
         let mut disagreements = Vec::new();
@@ -220,7 +231,7 @@ impl<'n, 'a: 'n> Comparison<'n, 'a> {
             t += usize::from(order != Ordering::Less);
         }
         let (volatile, after) = (truth.volatile, truth.after);
-        Self { changes, volatile, state, after, predicted, hits, disagreements }
+        Self { changes, volatile, state: None, after, predicted, hits, disagreements }
     }
 
     fn metrics(&self) -> Metrics {
@@ -260,8 +271,12 @@ impl<'n, 'a: 'n> Comparison<'n, 'a> {
             && self.disagreements.iter().all(|path| {
                 let masks = self.volatile.iter().filter_map(|mask| relative(mask, path));
                 let masks: Vec<&[Segment]> = masks.collect();
-                masked_equal(follow(self.state, path), self.true_value(path), &masks)
+                masked_equal(self.predicted_value(path), self.true_value(path), &masks)
             })
+    }
+
+    fn predicted_value(&self, path: &[Segment]) -> Option<View<'n, 'a>> {
+        self.state.and_then(|state| follow(state, path))
     }
 
     fn true_value(&self, path: &[Segment]) -> Option<View<'n, 'a>> {
@@ -271,7 +286,7 @@ impl<'n, 'a: 'n> Comparison<'n, 'a> {
     fn failure(&self) -> Failure {
         let (mut wrong, mut missed) = (false, false);
         for at in 0..self.changes.len() {
-            let got = follow(self.state, &self.changes.path(at).segments());
+            let got = self.predicted_value(&self.changes.path(at).segments());
             if same(got, self.changes.after(at)) {
                 continue;
             }
@@ -292,7 +307,7 @@ impl<'n, 'a: 'n> Comparison<'n, 'a> {
 
     fn first_mismatch(&self) -> Option<Mismatch> {
         self.disagreements.iter().find_map(|path| {
-            let (got, expected) = (follow(self.state, path), self.true_value(path));
+            let (got, expected) = (self.predicted_value(path), self.true_value(path));
             let mut keys: Vec<Text> = path.iter().map(|segment| Text::Owned(segment.text.to_vec())).collect();
             let (expected, got) = match (expected, got) {
                 (Some(expected), Some(got)) => {
@@ -319,16 +334,15 @@ fn same(one: Option<View>, other: Option<View>) -> bool {
 
 /// The true state where only the changes are known: the state before with them applied.
 fn with_changes<'a>(truth: &Truth<'a, 'a>) -> Node<'a> {
-    let mut root = truth.before.clone();
+    let mut root = truth.before.to_node();
     for at in 0..truth.changes.len() {
         let mut node = &mut root;
         let mut keys = truth.changes.path(at).keys().peekable();
         while let Some(key) = keys.next() {
             // Changes lead through objects alone.
-            let Some(object) = node.object_mut() else { break };
+            let Edit::Object(object) = node.edit() else { break };
             let base = object.base;
-            let slot = object.edits.entry(Text::Owned(key.to_vec()));
-            let slot = slot.or_insert_with(|| base.and_then(|base| base.get(key)));
+            let slot = object.edits.entry(&Text::Borrowed(key), || base.and_then(|base| base.get(key)));
             if keys.peek().is_none() {
                 *slot = truth.changes.after(at).map(View::to_node);
                 break;

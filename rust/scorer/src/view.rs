@@ -152,14 +152,6 @@ impl<'n, 'a: 'n> View<'n, 'a> {
         (nodes + 1, depth + 1)
     }
 
-    pub(crate) fn is_object(self) -> bool {
-        match self {
-            Self::Value(value) => matches!(value, Value::Object(_)),
-            Self::Raw(raw) => raw.kind() == RawKind::Object,
-            Self::Edited(node) => matches!(node, Node::Object(_)),
-        }
-    }
-
     /// What this is called in a message.
     pub(crate) fn kind(self) -> &'static str {
         match self.shape() {
@@ -224,7 +216,7 @@ impl<'n, 'a: 'n> ObjectView<'n, 'a> {
             Self::Plain(object) => object.clone(),
             Self::Raw(_) => self.iter().map(|(key, view)| (text(key), view.to_value())).collect(),
             Self::Edited(edit) => {
-                let kept = |(key, view): (Text<'a>, View<'_, 'a>)| match edit.edits.get(&*key) {
+                let kept = |(key, view): (Text<'a>, View<'_, 'a>)| match edit.edits.get(&key) {
                     Some(slot) => slot.as_ref().map(|node| (key, node.view().to_value())),
                     None => Some((key, view.to_value())),
                 };

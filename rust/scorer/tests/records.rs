@@ -91,7 +91,7 @@ fn golden_rows_get_the_same_verdict_from_their_text() {
 fn spell(out: &mut Vec<u8>, value: &Value, rng: &mut Rng, wild: bool) {
     let space = |out: &mut Vec<u8>, rng: &mut Rng| {
         if wild && rng.one_in(6) {
-            out.extend_from_slice(rng.pick(&[&b" "[..], b"\n", b"\t ", b"\r\n"]));
+            out.extend_from_slice(rng.pick::<&[u8]>(&[b" ", b"\n", b"\t ", b"\r\n"]));
         }
     };
     match value {
