@@ -17,7 +17,7 @@ pub(crate) enum Kind {
     Parquet,
 }
 
-const BUFFER_BYTES: usize = 256 << 10;
+const BUFFER_BYTES: usize = 64 << 10;
 
 /// Open a file and tell what it is.
 pub(crate) fn open(path: &Path) -> Result<(File, Kind), BadFile> {

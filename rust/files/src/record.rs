@@ -2,7 +2,8 @@
 
 use crate::rows::Row;
 use envsim_scorer::{
-    BadRecord, BadSample, Object, Prepared, Sample, Syntax, Value, Verdict, check_text, read_value, score, score_record,
+    BadRecord, BadSample, Object, Prepared, Sample, Syntax, Value, Verdict, check_text, read_fields, read_value, score,
+    score_record,
 };
 use std::borrow::Cow;
 
@@ -84,7 +85,10 @@ pub(crate) fn leading_id<'b>(row: Row<'b>) -> Option<&'b [u8]> {
 /// The id of the sample of a row.
 pub(crate) fn sample_id(row: Row<'_>) -> Result<Vec<u8>, Wrong> {
     match row {
-        Row::Line(line) => id_of(&json(line, None)?).map(<[u8]>::to_vec),
+        Row::Line(line) => {
+            let [id] = object_fields(line, ["sample_id"])?;
+            text_id(id.as_ref()).map(<[u8]>::to_vec)
+        }
         Row::Cells(cells) => cells.get(0).map(<[u8]>::to_vec).ok_or_else(|| Wrong::field("sample_id", "is missing")),
     }
 }
@@ -98,13 +102,20 @@ pub(crate) fn check_id(id: Option<&[u8]>) -> Result<(), Wrong> {
     }
 }
 
-fn id_of<'v>(value: &'v Value<'_>) -> Result<&'v [u8], Wrong> {
-    let Value::Object(fields) = value else { return Err(Wrong::row("is not a JSON object")) };
-    match fields.get(b"sample_id") {
+fn text_id<'v>(id: Option<&'v Value<'_>>) -> Result<&'v [u8], Wrong> {
+    match id {
         Some(Value::Str(id)) => Ok(id),
         Some(Value::Null) | None => Err(Wrong::field("sample_id", "is missing")),
         Some(_) => Err(Wrong::field("sample_id", "is not a text")),
     }
+}
+
+fn object_fields<'t, const N: usize>(line: &'t [u8], names: [&str; N]) -> Result<[Option<Value<'t>>; N], Wrong> {
+    utf8(line, None)?;
+    read_fields(line, names).map_err(|error| match json(line, None) {
+        Ok(_) => Wrong::row("is not a JSON object"),
+        Err(_) => Wrong::row(format!("not JSON: {error}")),
+    })
 }
 
 fn utf8(text: &[u8], field: Option<&'static str>) -> Result<(), Wrong> {
@@ -148,11 +159,10 @@ pub(crate) fn with_answer<R>(row: Row<'_>, then: impl FnOnce(&[u8], Option<&[u8]
             return Ok(then(id, completion));
         }
     };
-    let value = json(line, None)?;
-    let id = id_of(&value)?;
-    let Value::Object(fields) = &value else { return Err(Wrong::row("is not a JSON object")) };
-    match fields.get(b"completion") {
-        Some(Value::Str(text)) => Ok(then(id, Some(text))),
+    let [id, completion] = object_fields(line, ["sample_id", "completion"])?;
+    let id = text_id(id.as_ref())?;
+    match completion {
+        Some(Value::Str(text)) => Ok(then(id, Some(&text))),
         Some(Value::Null) => Ok(then(id, None)),
         Some(_) => Err(Wrong::field("completion", "is not a text")),
         None => Err(Wrong::field("completion", "is missing")),

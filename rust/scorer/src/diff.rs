@@ -3,7 +3,7 @@
 use crate::node::{Node, ObjectBase};
 use crate::object::Object;
 use crate::value::{Text, Value};
-use crate::view::{Finder, ObjectView, Shape, View};
+use crate::view::{Finder, ObjectView, View};
 
 /// The keys that lead to a change.
 pub type Path<'a> = Vec<Text<'a>>;
@@ -110,7 +110,7 @@ pub(crate) fn collect<'n, 'a: 'n>(
     if before.is_same(after) {
         return;
     }
-    let (Shape::Object(old), Shape::Object(new)) = (before.shape(), after.shape()) else {
+    let (Some(old), Some(new)) = (before.object(), after.object()) else {
         if !before.equals(after) {
             entries.push(Entry { path: path.clone(), before: Some(before), after: Some(after) });
         }

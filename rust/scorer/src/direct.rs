@@ -3,7 +3,7 @@
 use crate::diff::{Entry, collect};
 use crate::limits::{MAX_DEPTH, MAX_PATH_SEGMENTS};
 use crate::operation::{Kind, Operation};
-use crate::view::{Shape, View};
+use crate::view::View;
 use std::borrow::Cow;
 
 /// What applying the operations in order would change, ordered by path, found without applying them.
@@ -37,16 +37,12 @@ pub(crate) fn changes_of<'a>(
 /// The change that one operation makes on its own.
 fn change_of<'a>(state: View<'a, 'a>, operation: View<'a, 'a>) -> Option<Entry<'a, 'a>> {
     let operation = Operation::read(operation).ok()?;
-    let keys = match operation.field(b"path")?.shape() {
-        Shape::Array(keys) => keys,
-        _ => return None,
-    };
+    let keys = operation.field(b"path")?.array()?;
     let mut path: Vec<&[u8]> = Vec::with_capacity(8);
     let mut here = Some(state);
     for key in keys.iter() {
         let Cow::Borrowed(key) = key.text()? else { return None };
-        let Shape::Object(object) = here?.shape() else { return None };
-        here = object.get(key);
+        here = here?.object()?.get(key);
         path.push(key);
     }
     if path.is_empty() || path.len() > MAX_PATH_SEGMENTS {

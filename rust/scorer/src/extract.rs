@@ -6,7 +6,7 @@ use crate::reader::{Syntax, Unreadable, read_prefix, read_value};
 use crate::tape::Tape;
 use crate::text::strip;
 use crate::value::Value;
-use crate::view::{ArrayView, Shape, View};
+use crate::view::{ArrayView, View};
 use hashbrown::HashMap;
 use memchr::memmem;
 use std::borrow::Cow;
@@ -100,26 +100,23 @@ impl<'a> Prediction<'a> {
     }
 
     pub(crate) fn views_of_operations(&self) -> impl Iterator<Item = View<'_, 'a>> {
-        let list = self.body.get(b"config_changes").and_then(|changes| match changes.shape() {
-            Shape::Array(items) => Some(items),
-            _ => None,
-        });
+        let list = self.body.get(b"config_changes").and_then(View::array);
         list.into_iter().flat_map(ArrayView::iter)
     }
 
-    /// How often applying the operations may search for a key or an element; a rough number, too high rather than too low.
+    /// How often applying the operations may search for a key or an element, about.
     pub(crate) fn searches(&self) -> usize {
-        match &self.body {
-            // An operation of 32 bytes is a short one, and every dot or bracket may be one more place to end a key.
-            Body::Raw(raw) => raw.bytes().len() / 32 + memchr::memchr2_iter(b'.', b'[', raw.bytes()).count(),
-            Body::Value(_) => {
-                let splits = |operation: View| match operation.shape() {
-                    Shape::Object(fields) => fields.get(b"path").and_then(View::text).map_or(1, |path| path.len()),
-                    _ => 1,
-                };
-                self.views_of_operations().map(splits).sum()
-            }
-        }
+        let of_path = |path: View| match path.text() {
+            // Every dot and bracket is one more place where a key can end.
+            Some(text) => memchr::memchr2_iter(b'.', b'[', &text).count() + 2,
+            None => path.array().map_or(0, ArrayView::len),
+        };
+        let of_operation = |operation: View| {
+            let fields = operation.object();
+            let paths = [&b"path"[..], b"from"].into_iter().filter_map(|name| fields?.get(name));
+            paths.map(of_path).sum::<usize>()
+        };
+        self.views_of_operations().map(of_operation).sum()
     }
 }
 
@@ -201,10 +198,7 @@ struct Found<'a> {
 }
 
 fn check(body: Body<'_>, strategy: Strategy) -> Result<Prediction<'_>, Unparsed> {
-    let is_list = body.get(b"config_changes").is_none_or(|changes| match changes.shape() {
-        Shape::Array(_) => true,
-        _ => changes.is_null(),
-    });
+    let is_list = body.get(b"config_changes").is_none_or(|changes| changes.array().is_some() || changes.is_null());
     if is_list { Ok(Prediction { body, strategy }) } else { Err(Unparsed(UnparsedReason::ChangesNotAList)) }
 }
 

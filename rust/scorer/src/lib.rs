@@ -38,7 +38,7 @@ pub use extract::{Prediction, Strategy, Unparsed, UnparsedReason, with_predictio
 pub use fingerprint::fingerprint;
 pub use object::Object;
 pub use reader::{ReadError, Syntax, read_value};
-pub use record::{BadRecord, Prepared, score_record};
+pub use record::{BadRecord, Prepared, read_fields, score_record};
 pub use sample::{BadSample, Sample};
 pub use text::{check_text, lossy};
 pub use value::{Text, Value};

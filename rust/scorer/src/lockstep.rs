@@ -237,12 +237,13 @@ impl Lockstep<'_> {
 
 /// How many bytes at the start are the same.
 fn common_prefix(one: &[u8], other: &[u8]) -> usize {
-    const WIDE: usize = 64;
     let length = one.len().min(other.len());
     let (one, other) = (&one[..length], &other[..length]);
     let mut at = 0;
-    while at + WIDE <= length && one[at..at + WIDE] == other[at..at + WIDE] {
-        at += WIDE;
+    for step in [2048, 64, 8] {
+        while at + step <= length && one[at..at + step] == other[at..at + step] {
+            at += step;
+        }
     }
     at + one[at..].iter().zip(&other[at..]).take_while(|(a, b)| a == b).count()
 }

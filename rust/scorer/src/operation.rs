@@ -2,7 +2,7 @@
 
 use crate::path::{Resolved, resolve};
 use crate::text;
-use crate::view::{ObjectView, Shape, View};
+use crate::view::{ObjectView, View};
 
 /// What an operation does. The `Rfc…` kinds follow RFC 6902: no parent is created, targets must exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +60,7 @@ pub(crate) struct Operation<'v> {
 
 impl<'v> Operation<'v> {
     pub(crate) fn read(operation: View<'v, 'v>) -> Result<Self, String> {
-        let Shape::Object(fields) = operation.shape() else { return Err("an operation is not an object".to_owned()) };
+        let Some(fields) = operation.object() else { return Err("an operation is not an object".to_owned()) };
         let present = |key: &[u8]| fields.get(key).filter(|value| !value.is_null());
         let word = |value: View<'v, 'v>| value.text().ok_or("the kind of operation is not a text");
         let kind = match present(b"type") {

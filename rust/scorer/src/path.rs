@@ -23,10 +23,7 @@ pub(crate) fn resolve<'a>(path: View<'a, 'a>, pointer_only: bool, state: View<'_
             let Resolved { segments, ambiguous } = resolve_text(&text, pointer_only, state)?;
             Resolved { segments: segments.into_iter().map(Segment::into_owned).collect(), ambiguous }
         }
-        None => match path.shape() {
-            Shape::Array(items) => list(items)?,
-            _ => return Err("the path is neither a text nor a list".to_owned()),
-        },
+        None => list(path.array().ok_or("the path is neither a text nor a list")?)?,
     };
     if resolved.segments.len() > MAX_PATH_SEGMENTS { Err(too_long()) } else { Ok(resolved) }
 }

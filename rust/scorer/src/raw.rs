@@ -83,7 +83,7 @@ impl<'a> Raw<'a> {
     }
 
     /// The elements of this array.
-    pub(crate) fn items(self) -> impl Iterator<Item = Self> {
+    pub(crate) fn items(self) -> impl Iterator<Item = Self> + use<'a> {
         self.source.tape.items(self.cell).map(move |cell| self.at(cell))
     }
 

@@ -13,6 +13,7 @@ use crate::value::{Text, Value};
 use crate::verdict::{Verdict, fill, judge, score};
 use crate::view::View;
 use std::cell::RefCell;
+use std::ops::Range;
 
 /// Why a record cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -30,9 +31,15 @@ thread_local! {
     static TAPES: RefCell<Tapes> = RefCell::default();
 }
 
+/// Bytes of a state that a thread keeps.
+const KEPT_BYTES: usize = 1 << 24;
+
 #[derive(Default)]
 struct Tapes {
     before: Tape,
+    /// The state on that tape; empty if there is none. Records of one state, as several answers to a question or
+    /// several calls in a state are, come one after the other, and its text is then read once.
+    state: Vec<u8>,
     after: Tape,
     /// For what is checked and not kept.
     rest: Tape,
@@ -52,9 +59,47 @@ pub fn score_record(record: &[u8], completion: Option<&[u8]>) -> Result<Verdict,
 }
 
 fn keep(tapes: Tapes) {
-    if tapes.before.is_small() && tapes.after.is_small() && tapes.rest.is_small() {
+    let is_small = [&tapes.before, &tapes.after, &tapes.rest].into_iter().all(Tape::is_small);
+    if is_small && tapes.state.capacity() <= KEPT_BYTES {
         TAPES.set(tapes);
     }
+}
+
+/// Some fields of an object in JSON (generalised UTF-8); of the others no values are made.
+///
+/// `None` for a field that is not there. Fails where the text is no JSON or no object, which `ReadError` tells.
+pub fn read_fields<'t, const N: usize>(text: &'t [u8], names: [&str; N]) -> Result<[Option<Value<'t>>; N], ReadError> {
+    let mut tapes = TAPES.take();
+    let cells = find_fields(text, names, &mut tapes.rest);
+    keep(tapes);
+    match cells {
+        Some(places) => {
+            let mut fields = [const { None }; N];
+            for (field, place) in fields.iter_mut().zip(places) {
+                *field = place.map(|place| read_value(&text[place], Syntax::Json)).transpose()?;
+            }
+            Ok(fields)
+        }
+        None => match read_value(text, Syntax::Json)? {
+            Value::Object(object) => Ok(names.map(|name| object.get(name.as_bytes()).cloned())),
+            _ => Err(ReadError { at: 0, why: "expected an object" }),
+        },
+    }
+}
+
+fn find_fields<const N: usize>(text: &[u8], names: [&str; N], tape: &mut Tape) -> Option<[Option<Range<usize>>; N]> {
+    u32::try_from(text.len()).ok()?;
+    tape.clear();
+    let start = space(text, 0);
+    let end = tape.read(text, start, 0)?;
+    if space(text, end) != text.len() || !tape.is_object(text, 0) {
+        return None;
+    }
+    let place = |name: &str| {
+        let cell = tape.cell(tape.find(text, 0, name.as_bytes())?);
+        Some(cell.start as usize..cell.end as usize)
+    };
+    Some(names.map(place))
 }
 
 /// The verdict on a record that is as records should be. Whatever is wrong or unusual gives `None`.
@@ -66,8 +111,7 @@ fn quick(record: &[u8], completion: Option<&[u8]>, tapes: &mut Tapes) -> Option<
 /// Read a record onto the tapes of its states; the answer is its other fields, and where the states may differ.
 fn scan<'r>(record: &'r [u8], tapes: &mut Tapes) -> Option<(Fields<'r>, Vec<Suspect>)> {
     u32::try_from(record.len()).ok()?;
-    let Tapes { before, after, rest } = tapes;
-    before.clear();
+    let Tapes { before, state, after, rest } = tapes;
     after.clear();
     let mut fields = Fields::default();
     let mut suspects = None;
@@ -86,16 +130,24 @@ fn scan<'r>(record: &'r [u8], tapes: &mut Tapes) -> Option<(Fields<'r>, Vec<Susp
         let start = at;
         match rest.key(record, 0) {
             b"state_before" => {
-                if before.len() > 0 || record.get(at) != Some(&b'{') {
+                if !fields.before.is_empty() || record.get(at) != Some(&b'{') {
                     return None;
                 }
-                at = before.read(record, at, 1)?;
+                let text = &record[at..];
+                if state.is_empty() || !text.starts_with(state) {
+                    state.clear();
+                    before.clear();
+                    let end = before.read(text, 0, 1)?;
+                    state.extend_from_slice(&text[..end]);
+                }
+                at += state.len();
+                fields.before = start..at;
             }
             b"state_after" => {
-                if before.len() == 0 || suspects.is_some() || record.get(at) != Some(&b'{') {
+                if fields.before.is_empty() || suspects.is_some() || record.get(at) != Some(&b'{') {
                     return None;
                 }
-                let (end, found) = lockstep((record, before), record, at, 1, after)?;
+                let (end, found) = lockstep((&record[fields.before.clone()], before), record, at, 1, after)?;
                 at = end;
                 suspects = Some(found);
             }
@@ -164,6 +216,8 @@ fn changes<'t>(before: &'t Taped<'t>, after: &'t Taped<'t>, suspects: &[Suspect]
 /// The other fields of a sample, as they stand in its text.
 #[derive(Default)]
 struct Fields<'t> {
+    /// Where the state before stands.
+    before: Range<usize>,
     observation: Option<&'t [u8]>,
     sample_id: Option<&'t [u8]>,
     volatile: Option<&'t [u8]>,
@@ -198,12 +252,13 @@ impl<'r> Fields<'r> {
     ) -> Option<Verdict> {
         let observation = Observation::unread(self.observation()?);
         let (id, volatile) = (self.id()?, self.volatile()?);
+        let state = &record[self.before.clone()];
         Some(judge(id.as_deref(), completion, |verdict, prediction| {
             let searches = prediction.searches();
             if searches > FEW_SEARCHES {
-                tape.index(record, LEAST_INDEXED.max(tape.len() as usize / searches));
+                tape.index(state, LEAST_INDEXED.max(tape.len() as usize / searches));
             }
-            let before = Taped { text: record, tape };
+            let before = Taped { text: state, tape };
             let after = Taped { text: record, tape: after };
             let changes = changes(&before, &after, suspects);
             let truth = Truth {
@@ -231,6 +286,8 @@ enum Form {
 #[derive(Debug)]
 struct PreparedText {
     record: Box<[u8]>,
+    /// Where the state before stands.
+    state: Range<usize>,
     before: Tape,
     after: Tape,
     changes: Vec<KeptChange>,
@@ -276,7 +333,7 @@ impl From<Sample<'static>> for Prepared {
 
 fn prepare(record: &[u8], tapes: &mut Tapes) -> Option<PreparedText> {
     let (fields, suspects) = scan(record, tapes)?;
-    let before = Taped { text: record, tape: &tapes.before };
+    let before = Taped { text: &record[fields.before.clone()], tape: &tapes.before };
     let after = Taped { text: record, tape: &tapes.after };
     let changes = changes(&before, &after, &suspects);
     let own = |text: Text| Text::Owned(text.into_owned());
@@ -288,7 +345,8 @@ fn prepare(record: &[u8], tapes: &mut Tapes) -> Option<PreparedText> {
     let changes = changes.into_iter().map(kept).collect();
     Some(PreparedText {
         record: record.into(),
-        before: tapes.before.indexed(record, LEAST_KEPT_INDEXED),
+        state: fields.before.clone(),
+        before: tapes.before.indexed(before.text, LEAST_KEPT_INDEXED),
         after: tapes.after.indexed(record, LEAST_KEPT_INDEXED),
         changes,
         id: fields.id()?.map(own),
@@ -299,7 +357,7 @@ fn prepare(record: &[u8], tapes: &mut Tapes) -> Option<PreparedText> {
 
 impl PreparedText {
     fn score(&self, completion: Option<&[u8]>) -> Verdict {
-        let before = Taped { text: &self.record, tape: &self.before };
+        let before = Taped { text: &self.record[self.state.clone()], tape: &self.before };
         let after = Taped { text: &self.record, tape: &self.after };
         judge(self.id.as_deref(), completion, |verdict, prediction| {
             let truth = Truth {

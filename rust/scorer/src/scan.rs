@@ -6,12 +6,27 @@ use crate::tape::Cell;
 use wide::u8x16;
 
 /// Past the white space of JSON.
-#[inline]
+#[inline(always)]
 pub(crate) fn space(text: &[u8], mut at: usize) -> usize {
-    while let Some(b' ' | b'\n' | b'\r' | b'\t') = text.get(at) {
+    while let Some(&byte) = text.get(at) {
+        if byte > b' ' || !matches!(byte, b' ' | b'\n' | b'\r' | b'\t') {
+            break;
+        }
         at += 1;
     }
     at
+}
+
+/// Past the colon behind a key, and the white space around it.
+#[inline(always)]
+fn colon(text: &[u8], at: usize) -> Option<usize> {
+    match text.get(at..)? {
+        [b':', b' ', next, ..] if *next > b' ' => Some(at + 2),
+        _ => {
+            let at = space(text, at);
+            (text.get(at) == Some(&b':')).then(|| space(text, at + 1))
+        }
+    }
 }
 
 /// Reads values onto the cells of a tape. `None` wherever there is none that [`crate::read_value`] would accept.
@@ -27,46 +42,51 @@ impl<'s> Scanner<'s> {
         Self { text, cells, decoded, depth }
     }
 
-    #[inline]
+    #[inline(always)]
     fn push(&mut self, start: usize, end: usize, next: u32) {
         self.cells.push(Cell { start: start as u32, end: end as u32, next });
     }
 
-    #[inline]
-    fn push_scalar(&mut self, start: usize, end: usize) {
-        let next = self.cells.len() as u32 + 1;
-        self.push(start, end, next);
-    }
-
-    #[inline]
+    /// Read the value at `at`; the answer is where it ends.
+    #[inline(always)]
     pub(crate) fn value(&mut self, at: usize) -> Option<usize> {
-        let end = match self.text.get(at)? {
+        let end = match *self.text.get(at)? {
+            // The order is that of their frequency.
             b'"' => self.string(at)?.0,
-            b'{' | b'[' => return self.container(at),
-            b'0'..=b'9' | b'-' => self.number(at)?,
-            b't' => self.word(at, b"true")?,
-            b'f' => self.word(at, b"false")?,
-            b'n' => self.word(at, b"null")?,
-            b'N' => self.word(at, b"NaN")?,
-            b'I' => self.word(at, b"Infinity")?,
-            _ => return None,
+            b'{' => return self.container::<true>(at),
+            b'[' => return self.container::<false>(at),
+            byte => self.number_or_word(at, byte)?,
         };
-        self.push_scalar(at, end);
+        let next = self.cells.len() as u32 + 1;
+        self.push(at, end, next);
         Some(end)
     }
 
-    fn word(&self, at: usize, word: &[u8]) -> Option<usize> {
+    #[inline(always)]
+    fn number_or_word(&self, at: usize, byte: u8) -> Option<usize> {
+        if byte.is_ascii_digit() || byte == b'-' {
+            return self.number(at);
+        }
+        let word: &[u8] = match byte {
+            b't' => b"true",
+            b'f' => b"false",
+            b'n' => b"null",
+            b'N' => b"NaN",
+            b'I' => b"Infinity",
+            _ => return None,
+        };
         self.text[at..].starts_with(word).then_some(at + word.len())
     }
 
-    fn container(&mut self, start: usize) -> Option<usize> {
+    /// Read an object or an array at its bracket.
+    fn container<const OBJECT: bool>(&mut self, start: usize) -> Option<usize> {
         if self.depth >= MAX_DEPTH {
             return None;
         }
         self.depth += 1;
         let cell = self.cells.len();
         self.push(start, start, 0);
-        let end = if self.text[start] == b'{' { self.object(start + 1)? } else { self.array(start + 1)? };
+        let end = self.members::<OBJECT>(start + 1)?;
         self.depth -= 1;
         let next = self.cells.len() as u32;
         let cell = &mut self.cells[cell];
@@ -75,43 +95,38 @@ impl<'s> Scanner<'s> {
         Some(end)
     }
 
-    fn object(&mut self, at: usize) -> Option<usize> {
-        let mut at = space(self.text, at);
-        if self.text.get(at) == Some(&b'}') {
+    /// Read what stands between two brackets; the answer is where it ends, the closing one included.
+    #[inline(always)]
+    fn members<const OBJECT: bool>(&mut self, at: usize) -> Option<usize> {
+        let text = self.text;
+        let close = if OBJECT { b'}' } else { b']' };
+        let mut at = space(text, at);
+        if text.get(at) == Some(&close) {
             return Some(at + 1);
         }
         loop {
-            at = space(self.text, self.key(at)?);
-            if self.text.get(at) != Some(&b':') {
-                return None;
+            if OBJECT {
+                at = colon(text, self.key(at)?)?;
             }
-            at = self.value(space(self.text, at + 1))?;
-            at = space(self.text, at);
-            match self.text.get(at) {
-                Some(b',') => at = space(self.text, at + 1),
-                Some(b'}') => return Some(at + 1),
-                _ => return None,
-            }
-        }
-    }
-
-    fn array(&mut self, at: usize) -> Option<usize> {
-        let mut at = space(self.text, at);
-        if self.text.get(at) == Some(&b']') {
-            return Some(at + 1);
-        }
-        loop {
             at = self.value(at)?;
-            at = space(self.text, at);
-            match self.text.get(at) {
-                Some(b',') => at = space(self.text, at + 1),
-                Some(b']') => return Some(at + 1),
-                _ => return None,
-            }
+            // What `json.dumps` writes comes first, then whatever else JSON allows.
+            at = match text.get(at..)? {
+                [b',', b' ', next, ..] if *next > b' ' => at + 2,
+                [byte, ..] if *byte == close => return Some(at + 1),
+                _ => {
+                    at = space(text, at);
+                    match *text.get(at)? {
+                        b',' => space(text, at + 1),
+                        byte if byte == close => return Some(at + 1),
+                        _ => return None,
+                    }
+                }
+            };
         }
     }
 
-    #[inline]
+    /// Read a key at its quote; the answer is where it ends.
+    #[inline(always)]
     pub(crate) fn key(&mut self, at: usize) -> Option<usize> {
         if self.text.get(at) != Some(&b'"') {
             return None;
@@ -129,17 +144,19 @@ impl<'s> Scanner<'s> {
     }
 
     /// The end of the string that opens at `at`, and whether it holds escapes.
-    #[inline]
+    #[inline(always)]
     fn string(&self, at: usize) -> Option<(usize, bool)> {
         let end = at + 1 + plain_run(&self.text[at + 1..]);
-        match self.text.get(end) {
-            Some(b'"') => Some((end + 1, false)),
-            Some(b'\\') => self.escaped_string(end).map(|end| (end, true)),
+        match *self.text.get(end)? {
+            b'"' => Some((end + 1, false)),
+            b'\\' => self.escaped_string(end).map(|end| (end, true)),
             _ => None,
         }
     }
 
     /// The end of a string whose first escape is at `at`.
+    #[cold]
+    #[inline(never)]
     fn escaped_string(&self, mut at: usize) -> Option<usize> {
         loop {
             at = match self.text.get(at)? {
@@ -155,12 +172,47 @@ impl<'s> Scanner<'s> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn number(&self, start: usize) -> Option<usize> {
         let first = start + usize::from(self.text[start] == b'-');
+        match self.text[first..].first_chunk::<16>() {
+            Some(chunk) => self.short_number(first, chunk),
+            None => self.long_number(first),
+        }
+    }
+
+    /// A number without an exponent that ends within 16 bytes: the lengths of its parts come from one comparison, since
+    /// a loop over digits would end where no processor expects it.
+    #[inline(always)]
+    fn short_number(&self, first: usize, chunk: &[u8; 16]) -> Option<usize> {
+        let chunk = u8x16::new(*chunk);
+        let off = chunk - u8x16::splat(b'0');
+        let other = !off.min(u8x16::splat(9)).simd_eq(off).to_bitmask() | 1 << 16;
+        let whole = other.trailing_zeros() as usize;
+        if whole == 0 || (whole > 1 && self.text[first] == b'0') {
+            return self.long_number(first);
+        }
+        let mut end = whole;
+        if whole < 15 && self.text[first + whole] == b'.' {
+            let part = (other >> (whole + 1)).trailing_zeros() as usize;
+            if part == 0 {
+                return None;
+            }
+            end = whole + 1 + part;
+        }
+        if end >= 16 || matches!(self.text[first + end], b'e' | b'E') {
+            self.long_number(first)
+        } else {
+            Some(first + end)
+        }
+    }
+
+    /// Any number, from its first digit on.
+    #[inline(never)]
+    fn long_number(&self, first: usize) -> Option<usize> {
         let mut at = self.digits(first);
         if at == first {
-            return self.word(first, b"Infinity");
+            return self.text[first..].starts_with(b"Infinity").then_some(first + 8);
         }
         if (self.text[first] == b'0' && at > first + 1) || at - first > MAX_INTEGER_DIGITS {
             return None;
@@ -193,16 +245,16 @@ impl<'s> Scanner<'s> {
 }
 
 /// The length of the prefix without quotes, backslashes and control characters.
-#[inline]
+#[inline(always)]
 pub(crate) fn plain_run(bytes: &[u8]) -> usize {
     let mut at = 0;
     while let Some(chunk) = bytes[at..].first_chunk::<16>() {
         let chunk = u8x16::new(*chunk);
         let control = chunk.min(u8x16::splat(0x1F)).simd_eq(chunk);
-        let found = control | chunk.simd_eq(u8x16::splat(b'"')) | chunk.simd_eq(u8x16::splat(b'\\'));
-        let found = found.to_bitmask();
-        if found != 0 {
-            return at + found.trailing_zeros() as usize;
+        let ends = control | chunk.simd_eq(u8x16::splat(b'"')) | chunk.simd_eq(u8x16::splat(b'\\'));
+        let ends = ends.to_bitmask();
+        if ends != 0 {
+            return at + ends.trailing_zeros() as usize;
         }
         at += 16;
     }

@@ -155,23 +155,32 @@ impl Tape {
     /// Whether a key stands in the object more than once.
     pub(crate) fn has_repeats(&self, text: &[u8], object: u32) -> bool {
         const FEW: usize = 16;
-        let mut seen: [&[u8]; FEW] = [b""; FEW];
-        let mut highest: Option<&[u8]> = None;
-        for (count, at) in self.members(object).enumerate() {
-            let key = self.key(text, at);
-            // Keys in rising order, as ids mostly are, need no search.
-            if highest.is_none_or(|highest| highest < key) {
-                highest = Some(key);
-            } else if count >= FEW {
-                return self.has_repeats_among_many(text, object);
-            } else if seen[..count].contains(&key) {
-                return true;
+        let keys = || self.members(object).map(|at| self.key(text, at));
+        // Ids mostly rise, as text or as numbers do, and what rises does not repeat.
+        let (mut rises, mut rises_by_length) = (true, true);
+        let mut last: Option<&[u8]> = None;
+        let mut count = 0;
+        for key in keys() {
+            if let Some(last) = last {
+                rises &= last < key;
+                rises_by_length &= (last.len(), last) < (key.len(), key);
+                if !rises && !rises_by_length && count >= FEW {
+                    return self.has_repeats_among_many(text, object);
+                }
             }
-            if let Some(place) = seen.get_mut(count) {
-                *place = key;
-            }
+            last = Some(key);
+            count += 1;
         }
-        false
+        !rises && !rises_by_length && {
+            let mut seen: [&[u8]; FEW] = [b""; FEW];
+            keys().zip(0..).any(|(key, at)| {
+                let repeated = seen[..at.min(FEW)].contains(&key);
+                if let Some(place) = seen.get_mut(at) {
+                    *place = key;
+                }
+                repeated
+            }) || (count > FEW && self.has_repeats_among_many(text, object))
+        }
     }
 
     fn has_repeats_among_many(&self, text: &[u8], object: u32) -> bool {

@@ -54,6 +54,26 @@ impl<'n, 'a: 'n> View<'n, 'a> {
         }
     }
 
+    /// The object that this is, found without making a value of anything else.
+    pub(crate) fn object(self) -> Option<ObjectView<'n, 'a>> {
+        match self {
+            Self::Value(Value::Object(object)) => Some(ObjectView::Plain(object)),
+            Self::Raw(raw) if raw.kind() == RawKind::Object => Some(ObjectView::Raw(raw)),
+            Self::Edited(Node::Object(edit)) => Some(ObjectView::Edited(edit)),
+            _ => None,
+        }
+    }
+
+    /// The array that this is, found in the same way.
+    pub(crate) fn array(self) -> Option<ArrayView<'n, 'a>> {
+        match self {
+            Self::Value(Value::Array(items)) => Some(ArrayView::Plain(items)),
+            Self::Raw(raw) if raw.kind() == RawKind::Array => Some(ArrayView::Raw(raw)),
+            Self::Edited(Node::Array(edit)) => Some(ArrayView::Edited(edit)),
+            _ => None,
+        }
+    }
+
     /// Whether both are the same place in memory, and so surely equal.
     pub(crate) fn is_same(self, other: View<'_, '_>) -> bool {
         match (self, other) {
@@ -280,11 +300,15 @@ impl<'n, 'a: 'n> ArrayView<'n, 'a> {
         }
     }
 
-    pub(crate) fn iter(self) -> Box<dyn Iterator<Item = View<'n, 'a>> + 'n> {
-        match self {
-            Self::Plain(items) => Box::new(items.iter().map(View::Value)),
-            Self::Raw(items) => Box::new(items.items().map(View::Raw)),
-            Self::Edited(edit) => Box::new(edit.iter().map(Node::view)),
-        }
+    pub(crate) fn iter(self) -> impl Iterator<Item = View<'n, 'a>> {
+        // One of the three; the others are empty.
+        let (plain, raw, edited) = match self {
+            Self::Plain(items) => (items, None, None),
+            Self::Raw(items) => (&[][..], Some(items), None),
+            Self::Edited(edit) => (&[][..], None, Some(edit)),
+        };
+        let plain = plain.iter().map(View::Value);
+        let raw = raw.into_iter().flat_map(Raw::items).map(View::Raw);
+        plain.chain(raw).chain(edited.into_iter().flat_map(ArrayEdit::iter).map(Node::view))
     }
 }
