@@ -1,12 +1,13 @@
-//! Between Python objects and values: what `json.dumps` would write, without writing it.
+//! Between Python objects and values, by way of the JSON that `json.dumps` would write.
 
-use envsim_scorer::{Object, Syntax, Text, Value, check_text, limits, read_value};
+use envsim_scorer::{Syntax, Value, check_text, limits, read_value, write_json, write_text};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::pybacked::{PyBackedBytes, PyBackedStr};
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PySet, PyString, PyTuple};
-use std::borrow::Cow;
+use std::io::Write;
 
+use crate::classes::Change;
 use crate::errors;
 
 /// Text that stays readable while the interpreter runs on.
@@ -66,89 +67,107 @@ pub(crate) enum Form {
     Bytes,
 }
 
-/// A value with the text that it borrows from.
-pub(crate) enum Source {
-    Text(Buffer, Form),
-    Value(Value<'static>),
+/// The JSON of a value, and the form in which it came.
+pub(crate) struct Source {
+    text: Buffer,
+    form: Form,
 }
 
 impl Source {
     /// Anything that can stand for a value: `str` or `bytes` of JSON, else the Python object itself.
+    ///
+    /// Raises TypeError for types that JSON does not have, InvalidState beyond the limits.
     pub(crate) fn of(object: &Bound<'_, PyAny>) -> PyResult<Self> {
         match Buffer::of_text(object)? {
             Some(text) => {
                 let form = if object.is_instance_of::<PyString>() { Form::Str } else { Form::Bytes };
-                Ok(Self::Text(text, form))
+                Ok(Self { text, form })
             }
-            None => from_python(object).map(Self::Value),
+            None => {
+                let mut json = Vec::new();
+                write_object(&mut json, object, 0)?;
+                Ok(Self { text: Buffer::Owned(json), form: Form::Dict })
+            }
         }
+    }
+
+    /// One operation: a change, or whatever else it is written as.
+    pub(crate) fn of_operation(operation: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let mut json = Vec::new();
+        match operation.cast::<Change>() {
+            Ok(change) => write_json(&mut json, &change.get().0.to_operation()),
+            Err(_) => write_object(&mut json, operation, 0)?,
+        }
+        Ok(Self { text: Buffer::Owned(json), form: Form::Dict })
     }
 
     pub(crate) fn form(&self) -> Form {
-        match self {
-            Self::Text(_, form) => *form,
-            Self::Value(_) => Form::Dict,
-        }
+        self.form
+    }
+
+    pub(crate) fn text(&self) -> &[u8] {
+        self.text.as_ref()
     }
 
     /// The value, or why the text is none.
-    pub(crate) fn value(&self) -> Result<Cow<'_, Value<'_>>, String> {
-        match self {
-            Self::Value(value) => Ok(Cow::Borrowed(value)),
-            Self::Text(text, _) => {
-                read_value(text.as_ref(), Syntax::Json).map(Cow::Owned).map_err(|error| format!("not JSON: {error}"))
-            }
-        }
+    pub(crate) fn value(&self) -> Result<Value<'_>, String> {
+        read_value(self.text(), Syntax::Json).map_err(|error| format!("not JSON: {error}"))
     }
 
     /// The value, which has to be an object.
-    pub(crate) fn state(&self, py: Python<'_>) -> PyResult<Cow<'_, Value<'_>>> {
-        let value = self.value().map_err(|why| errors::invalid_state(py, &why))?;
-        match *value {
-            Value::Object(_) => Ok(value),
+    pub(crate) fn state(&self, py: Python<'_>) -> PyResult<Value<'_>> {
+        match self.value().map_err(|why| errors::invalid_state(py, &why))? {
+            state @ Value::Object(_) => Ok(state),
             _ => Err(errors::invalid_state(py, "a state is a JSON object")),
         }
     }
 }
 
-/// The value of a Python object: what a round trip through `json.dumps` would make of it.
-///
-/// Raises TypeError for types that JSON does not have, InvalidState beyond the depth limit.
-pub(crate) fn from_python(object: &Bound<'_, PyAny>) -> PyResult<Value<'static>> {
-    read_object(object, 0)
-}
-
-fn read_object(object: &Bound<'_, PyAny>, depth: usize) -> PyResult<Value<'static>> {
+/// Append the JSON of a Python object: the value that `json.dumps` would write.
+fn write_object(out: &mut Vec<u8>, object: &Bound<'_, PyAny>, depth: usize) -> PyResult<()> {
     if let Ok(text) = object.cast::<PyString>() {
-        return Ok(Value::Str(own_text(text)?));
+        return write_str(out, text);
     }
     if object.is_none() {
-        return Ok(Value::Null);
+        out.extend_from_slice(b"null");
+        return Ok(());
     }
     if let Ok(boolean) = object.cast::<PyBool>() {
-        return Ok(Value::Bool(boolean.is_true()));
+        out.extend_from_slice(if boolean.is_true() { b"true" } else { b"false" });
+        return Ok(());
     }
     if let Ok(int) = object.cast::<PyInt>() {
-        return read_int(int);
+        return write_int(out, int);
     }
     if let Ok(float) = object.cast::<PyFloat>() {
-        return Ok(Value::Float(float.value()));
+        match float.value() {
+            // Not as Python writes it, but the same number, and quicker.
+            finite if finite.is_finite() => _ = write!(out, "{finite:e}"),
+            other => write_json(out, &Value::Float(other)),
+        }
+        return Ok(());
     }
     if depth == limits::MAX_DEPTH {
         return Err(errors::invalid_state(object.py(), &format!("nested deeper than {}", limits::MAX_DEPTH)));
     }
     if let Ok(dict) = object.cast::<PyDict>() {
-        let mut entries = Object::default();
-        for (key, value) in dict.iter() {
-            entries.insert(read_key(&key)?, read_object(&value, depth + 1)?);
+        out.push(b'{');
+        for (i, (key, value)) in dict.iter().enumerate() {
+            if i > 0 {
+                out.push(b',');
+            }
+            write_key(out, &key)?;
+            out.push(b':');
+            write_object(out, &value, depth + 1)?;
         }
-        return Ok(Value::Object(entries));
+        out.push(b'}');
+        return Ok(());
     }
     if let Ok(list) = object.cast::<PyList>() {
-        return list.iter().map(|item| read_object(&item, depth + 1)).collect::<PyResult<_>>().map(Value::Array);
+        return write_items(out, list.iter(), depth);
     }
     if let Ok(tuple) = object.cast::<PyTuple>() {
-        return tuple.iter().map(|item| read_object(&item, depth + 1)).collect::<PyResult<_>>().map(Value::Array);
+        return write_items(out, tuple.iter(), depth);
     }
     let name = object.get_type().name()?;
     Err(PyTypeError::new_err(format!(
@@ -156,19 +175,44 @@ fn read_object(object: &Bound<'_, PyAny>, depth: usize) -> PyResult<Value<'stati
     )))
 }
 
-fn own_text(text: &Bound<'_, PyString>) -> PyResult<Text<'static>> {
-    match text.to_str() {
-        Ok(text) => Ok(Cow::Owned(text.as_bytes().to_vec())),
-        Err(_) => surrogate_pass(text).map(Cow::Owned),
+fn write_items<'py>(out: &mut Vec<u8>, items: impl Iterator<Item = Bound<'py, PyAny>>, depth: usize) -> PyResult<()> {
+    out.push(b'[');
+    for (i, item) in items.enumerate() {
+        if i > 0 {
+            out.push(b',');
+        }
+        write_object(out, &item, depth + 1)?;
     }
+    out.push(b']');
+    Ok(())
 }
 
-fn read_key(key: &Bound<'_, PyAny>) -> PyResult<Text<'static>> {
-    if let Ok(text) = key.cast::<PyString>() {
-        return own_text(text);
+fn write_str(out: &mut Vec<u8>, text: &Bound<'_, PyString>) -> PyResult<()> {
+    match text.to_str() {
+        Ok(text) => write_text(out, text.as_bytes()),
+        Err(_) => write_text(out, &surrogate_pass(text)?),
     }
-    match read_object(key, limits::MAX_DEPTH) {
-        Ok(scalar) => Ok(Cow::Owned(envsim_scorer::to_json(&scalar))),
+    Ok(())
+}
+
+fn write_key(out: &mut Vec<u8>, key: &Bound<'_, PyAny>) -> PyResult<()> {
+    if let Ok(text) = key.cast::<PyString>() {
+        return write_str(out, text);
+    }
+    let mut scalar = Vec::new();
+    let written = match key.cast::<PyFloat>() {
+        // As a key a number is text, and so has to be written as Python writes it.
+        Ok(float) => {
+            write_json(&mut scalar, &Value::Float(float.value()));
+            Ok(())
+        }
+        Err(_) => write_object(&mut scalar, key, limits::MAX_DEPTH),
+    };
+    match written {
+        Ok(()) => {
+            write_text(out, &scalar);
+            Ok(())
+        }
         Err(_) => {
             let name = key.get_type().name()?;
             Err(PyTypeError::new_err(format!("a key of type {name} has no place in JSON")))
@@ -179,19 +223,22 @@ fn read_key(key: &Bound<'_, PyAny>) -> PyResult<Text<'static>> {
 /// Digits that Python turns into an `int` (and back) whatever its limit is set to.
 const SAFE_DIGITS: usize = 600;
 
-fn read_int(int: &Bound<'_, PyInt>) -> PyResult<Value<'static>> {
+fn write_int(out: &mut Vec<u8>, int: &Bound<'_, PyInt>) -> PyResult<()> {
     if let Ok(small) = int.extract::<i64>() {
-        return Ok(Value::Int(small));
+        _ = write!(out, "{small}");
+        return Ok(());
     }
     let bits: usize = int.call_method0("bit_length")?.extract()?;
     if bits / 3 > limits::MAX_INTEGER_DIGITS {
         return Err(errors::invalid_state(int.py(), "an integer of more than 1000000 digits"));
     }
-    let negative = int.lt(0)?;
     let mut digits = String::new();
     write_digits(&int.call_method0("__abs__")?, bits / 3 + 1, &mut digits)?;
-    let digits = digits.trim_start_matches('0');
-    Ok(Value::Big(Cow::Owned(format!("{}{digits}", if negative { "-" } else { "" }).into_bytes())))
+    if int.lt(0)? {
+        out.push(b'-');
+    }
+    out.extend_from_slice(digits.trim_start_matches('0').as_bytes());
+    Ok(())
 }
 
 /// Append the digits of a non-negative int, padded to `width`; halves, because `str` is quadratic and limited.

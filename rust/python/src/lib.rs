@@ -6,9 +6,9 @@ mod errors;
 mod files;
 
 use classes::{Change, Mismatch, MissingType, Prediction, Verdict, missing};
-use convert::{Buffer, Source, from_python, in_form};
+use convert::{Buffer, Source, in_form};
 use envsim_scorer as scorer;
-use envsim_scorer::{Sample, Value};
+use envsim_scorer::Value;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyString};
@@ -36,26 +36,25 @@ fn apply<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let source = Source::of(state)?;
     let state = source.state(py)?;
+    let invalid = |why: String| errors::invalid_state(py, &why);
+    let list;
     let operations = match operations.cast::<PyList>() {
-        Ok(list) => {
-            Source::Value(Value::Array(list.iter().map(|item| read_operation(&item)).collect::<PyResult<_>>()?))
+        Ok(items) => {
+            // Each on its own: in a list it would be nested one deeper than in a state.
+            list = items.iter().map(|item| Source::of_operation(&item)).collect::<PyResult<Vec<_>>>()?;
+            list.iter().map(Source::value).collect::<Result<_, _>>().map_err(invalid)?
         }
-        Err(_) => Source::of(operations)?,
+        Err(_) => {
+            list = vec![Source::of(operations)?];
+            match list[0].value().map_err(invalid)? {
+                Value::Array(operations) => operations,
+                _ => return Err(PyTypeError::new_err("operations are a list (or its JSON)")),
+            }
+        }
     };
-    let operations = operations.value().map_err(|why| errors::invalid_state(py, &why))?;
-    let Value::Array(operations) = &*operations else {
-        return Err(PyTypeError::new_err("operations are a list (or its JSON)"));
-    };
-    match scorer::apply(&state, operations) {
+    match scorer::apply(&state, &operations) {
         Ok(after) => in_form(py, &after, source.form()),
         Err(error) => Err(errors::inapplicable(py, error.index, &error.reason)),
-    }
-}
-
-fn read_operation(operation: &Bound<'_, PyAny>) -> PyResult<Value<'static>> {
-    match operation.cast::<Change>() {
-        Ok(change) => Ok(change.get().0.to_operation()),
-        Err(_) => from_python(operation),
     }
 }
 
@@ -99,16 +98,9 @@ pub(crate) fn read_completion(completion: &Bound<'_, PyAny>) -> PyResult<Option<
     }
 }
 
-fn score_one(sample: Source, completion: Option<&Buffer>) -> Result<Verdict, String> {
-    let completion = completion.map(AsRef::as_ref);
-    let verdict = match sample {
-        Source::Text(text, _) => scorer::score_record(text.as_ref(), completion).map_err(|error| error.to_string())?,
-        Source::Value(value) => {
-            let sample = Sample::read(value).map_err(|error| error.to_string())?;
-            scorer::score(&sample, completion)
-        }
-    };
-    Ok(Verdict(verdict))
+fn score_one(sample: &Source, completion: Option<&Buffer>) -> Result<Verdict, String> {
+    let verdict = scorer::score_record(sample.text(), completion.map(AsRef::as_ref));
+    verdict.map(Verdict).map_err(|error| error.to_string())
 }
 
 /// The verdict on one completion (sections 4 and 5); None means that infrastructure failed.
@@ -118,7 +110,7 @@ fn score_one(sample: Source, completion: Option<&Buffer>) -> Result<Verdict, Str
 #[pyfunction]
 fn score(py: Python<'_>, sample: &Bound<'_, PyAny>, completion: &Bound<'_, PyAny>) -> PyResult<Verdict> {
     let (sample, completion) = (Source::of(sample)?, read_completion(completion)?);
-    py.detach(|| score_one(sample, completion.as_ref())).map_err(|why| errors::invalid_sample(py, None, &why))
+    py.detach(|| score_one(&sample, completion.as_ref())).map_err(|why| errors::invalid_sample(py, None, &why))
 }
 
 /// As `score`, for pairs, on `threads` threads (None: one per core), in the order of the input.
@@ -140,7 +132,7 @@ fn score_batch(
     }
     let pairs: Vec<_> = samples.into_iter().zip(completions).collect();
     let verdicts = py.detach(|| {
-        scorer::in_parallel(pairs, threads.unwrap_or(0), |(sample, completion)| score_one(sample, completion.as_ref()))
+        scorer::in_parallel(pairs, threads.unwrap_or(0), |(sample, completion)| score_one(&sample, completion.as_ref()))
     });
     let named = verdicts.into_iter().enumerate();
     named.map(|(i, verdict)| verdict.map_err(|why| errors::invalid_sample(py, Some(i), &why))).collect()

@@ -43,4 +43,4 @@ pub use sample::{BadSample, Sample};
 pub use text::{check_text, lossy};
 pub use value::{Text, Value};
 pub use verdict::{Failure, Metrics, Mismatch, Outcome, Verdict, score};
-pub use write::{to_json, write_json};
+pub use write::{to_json, write_json, write_text};

@@ -1,6 +1,7 @@
 //! Writing values as `json.dumps` writes them, byte for byte.
 
 use crate::number::write_float;
+use crate::scan::plain_run;
 use crate::text::code_points;
 use crate::value::Value;
 
@@ -48,6 +49,23 @@ fn separate(out: &mut Vec<u8>, i: usize) {
     if i > 0 {
         out.extend_from_slice(b", ");
     }
+}
+
+/// Append a JSON string, of which only what has to be escaped is: text that is read again by this crate.
+pub fn write_text(out: &mut Vec<u8>, text: &[u8]) {
+    out.push(b'"');
+    let mut rest = text;
+    loop {
+        let run = plain_run(rest);
+        out.extend_from_slice(&rest[..run]);
+        match rest.get(run) {
+            None => break,
+            Some(quote @ (b'"' | b'\\')) => out.extend_from_slice(&[b'\\', *quote]),
+            Some(control) => write_unit(out, u32::from(*control)),
+        }
+        rest = &rest[run + 1..];
+    }
+    out.push(b'"');
 }
 
 fn write_string(out: &mut Vec<u8>, text: &[u8]) {
