@@ -15,7 +15,7 @@ from envsim_core.executor import Executor, Outcome
 from envsim_core.records import Action
 
 CODE = '''
-import os, random, sys, threading, time
+import os, random, signal, sys, threading, time
 
 CALLS = []
 SECRET = os.environ.get("ENVSIM_TEST_SECRET")
@@ -77,7 +77,11 @@ class Shop:
             pass
 
     def sleeps(self):
-        time.sleep(60)
+        time.sleep(3600)
+        return time.time()
+
+    def waits(self):
+        signal.pause()
 
     def allocates(self):
         self.items = [0] * 10**10
@@ -196,7 +200,7 @@ def test_the_code_sees_nothing_of_the_caller(shop: Executor, monkeypatch: pytest
         ("exits_hard", "crashed", "exited with status 0 in the middle of the call"),
         ("dies", "crashed", "killed by SIGKILL"),
         ("spins", "timeout", "more than 1 s of CPU time"),
-        ("sleeps", "timeout", "more than 2 s of wall-clock time"),
+        ("waits", "timeout", "more than 2 s of wall-clock time"),
         ("allocates", "memory", "more than 256 MiB of memory"),
         ("huge_state", "unserialisable", "exceed 512 KiB"),
         ("huge_return", "unserialisable", "exceed 512 KiB"),
