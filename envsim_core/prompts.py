@@ -6,7 +6,7 @@ import json
 import re
 from typing import Any
 
-from envsim_core.records import Environment, Message, Request, Sample, content_hash
+from envsim_core.records import Environment, Message, Request, Sample, World, content_hash
 
 # Part of every prompt's meaning: raise it with any change of wording, so that old answers are not mixed with new ones.
 PROMPT_VERSION = "1"
@@ -48,7 +48,7 @@ def render_messages(environment: Environment, sample: Sample) -> list[Message]:
     The source comes first, so that prompts of one environment share their beginning. The state and the arguments are
     one line each, spelled as `json.dumps` spells them.
     """
-    sections = (
+    sections: tuple[tuple[str, str], ...] = (
         ("Environment source code", _fenced("python", environment.code)),
         ("Current state", _fenced("json", json.dumps(sample.state_before))),
         (
@@ -56,6 +56,8 @@ def render_messages(environment: Environment, sample: Sample) -> list[Message]:
             f"Tool: {sample.action.name}\nArguments:\n{_fenced('json', json.dumps(sample.action.arguments))}",
         ),
     )
+    if sample.world is not None and sample.world.next_ids:
+        sections += (("Clock and ids", _world(sample.world)),)
     question = "\n\n".join(f"## {heading}\n\n{body}" for heading, body in sections)
     return [
         Message(role="system", content=f"{TASK}\n\n{DELTA_ANSWER}"),
@@ -76,6 +78,15 @@ def render_request(environment: Environment, sample: Sample) -> Request:
 def hash_messages(messages: Any) -> str:
     """The `prompt_hash` of chat messages as they stand in a request body."""
     return content_hash(messages)
+
+
+def _world(world: World) -> str:
+    ids = "\n".join(world.next_ids)
+    return (
+        f"The clock stands at {world.now}; only time.sleep() moves it. The time zone is UTC.\n"
+        "uuid.uuid4() gives these values, in this order; os.urandom() and secrets read the same bytes, but for the "
+        f"version digits:\n{_fenced('', ids)}"
+    )
 
 
 def _fenced(language: str, text: str) -> str:

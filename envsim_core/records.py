@@ -61,8 +61,23 @@ class Action(Record):
     arguments: JsonObject
 
 
+class World(Record):
+    """The frozen world of a call: what its clock, its ids and random numbers, and its hash order come from.
+
+    `next_ids` are the first `uuid.uuid4()` of the call; they are told where the prompt is to tell them.
+    """
+
+    seed: str
+    now: str
+    hash_seed: int = 0
+    next_ids: list[str] = Field(default_factory=list)
+
+
 class Transition(Record):
-    """One executed tool call, or the reason why it could not be executed (`status` other than `ok`)."""
+    """One executed tool call, or the reason why it could not be executed (`status` other than `ok`).
+
+    `isolation` names the layers that were around the call. It may differ between machines, so samples do not have it.
+    """
 
     transition_id: str
     env_id: str
@@ -75,6 +90,8 @@ class Transition(Record):
     observation: str | None
     state_before: JsonObject
     state_after: JsonObject | None
+    world: World | None = None
+    isolation: list[str] = Field(default_factory=list)
 
 
 class Sample(Record):
@@ -93,6 +110,7 @@ class Sample(Record):
     state_before: JsonObject
     state_after: JsonObject
     volatile: list[list[str | int]] = Field(default_factory=list)
+    world: World | None = None
 
 
 class Message(Record):

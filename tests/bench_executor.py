@@ -112,7 +112,7 @@ def fresh(work: list[Trajectory]) -> float:
     started = time.perf_counter()
     for item in work:
         for row in item.rows:
-            request = {"code": item.environment.code, "class_name": item.environment.class_name}
+            request: dict[str, Any] = {"code": item.environment.code, "class_name": item.environment.class_name}
             request |= {"state": row.state_before, "name": row.action.name, "arguments": row.action.arguments}
             done = subprocess.run(
                 [sys.executable, "-I", "-S", "-B", "-c", FRESH],

@@ -126,7 +126,8 @@ class Executor:
 
     def layers(self) -> dict[str, str]:
         """Every layer of isolation: "" where it is active, else why it is missing. Starts the worker if need be."""
-        self._started()
+        if not self._layers:
+            self._started()
         return dict(self._layers)
 
     def isolation(self) -> list[str]:
@@ -267,7 +268,7 @@ def _read_frame(stream: IO[bytes], deadline: float, prefix: int, limit: int) -> 
     while len(data) < size:
         if not select.select([descriptor], [], [], max(0.0, deadline - time.monotonic()))[0]:
             raise TimeoutError
-        piece = os.read(descriptor, 1 << 16)
+        piece = os.read(descriptor, size - len(data))  # no more: the answer to the next request may be there already
         if not piece:
             raise EOFError
         data = data + piece if data else piece

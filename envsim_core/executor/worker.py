@@ -54,6 +54,9 @@ LATER = (
     ("uuid", "random"),
     ("warn", "linecache tracemalloc"),
     ("code", " ".join(f"encodings.{name}" for name in ("ascii", "latin_1", "cp1252", "idna", "utf_16", "utf_32"))),
+    ("socket", "encodings.idna"),
+    ("url", "encodings.idna"),
+    ("http", "encodings.idna"),
     ("zoneinfo", "zoneinfo._common importlib.resources importlib.readers"),
 )
 

@@ -13,12 +13,14 @@ from envsim_core._core import diff
 from envsim_core.config import Config
 from envsim_core.errors import BadFile
 from envsim_core.executor import Executor, Outcome
+from envsim_core.executor.freeze import World
 from envsim_core.policies import Policy, load_policy
 from envsim_core.records import Action, Environment, JsonObject, Transition, read_rows, write_rows
+from envsim_core.records import World as WorldRow
 from envsim_core.sources import load_source
 from envsim_core.strata import stratum_of
 
-VERSION = "1"
+VERSION = "2"
 START = Action(name="__init__", arguments={})  # stands in the row of an environment that could not be started
 MAX_FAILED_STARTS = 3  # an environment that cannot be started thus often is given up
 
@@ -78,17 +80,18 @@ def explore_environment(environment: Environment, config: Config) -> Iterator[Tr
     settings = config.collect
     if not environment.scenarios:
         outcome = Outcome("raised", "no scenario: the log of collect-environments says why")
-        yield _row(environment, f"{environment.env_id}-none", 0, START, {}, outcome)
+        yield _row(environment, f"{environment.env_id}-none", 0, START, {}, outcome, None)
         return
     policy = load_policy(settings.policy).create(environment)
     failed_starts = 0
-    with Executor(environment.code, environment.class_name, settings.limits) as executor:
+    world = World(seed=str(config.seed))
+    with Executor(environment.code, environment.class_name, settings.limits, world) as executor:
         for trajectory in range(settings.trajectories):
             for scenario in environment.scenarios:
                 task_id = f"{scenario.task_id}.{trajectory}"
                 first = executor.reset(scenario.init_config)
                 if first.state_after is None:
-                    yield _row(environment, task_id, 0, START, scenario.init_config, first)
+                    yield _row(environment, task_id, 0, START, scenario.init_config, first, executor)
                     failed_starts += 1
                     if failed_starts == MAX_FAILED_STARTS:
                         return
@@ -111,7 +114,7 @@ def _trajectory(
         if action is None:
             return
         outcome = executor.run(state, action)
-        yield _row(environment, task_id, step, action, state, outcome)
+        yield _row(environment, task_id, step, action, state, outcome, executor)
         if outcome.state_after is None or outcome.observation is None:
             policy.learn(action, outcome.status, None)
             continue  # the call came to nothing; the trajectory goes on from where it was
@@ -121,8 +124,16 @@ def _trajectory(
 
 
 def _row(
-    environment: Environment, task_id: str, step: int, action: Action, state: JsonObject, outcome: Outcome
+    environment: Environment,
+    task_id: str,
+    step: int,
+    action: Action,
+    state: JsonObject,
+    outcome: Outcome,
+    executor: Executor | None,
 ) -> Transition:
+    """`executor`: the one that was asked, or None where none was."""
+    world = executor.world if executor is not None else None
     return Transition(
         transition_id=f"{task_id}.{step}",
         env_id=environment.env_id,
@@ -135,6 +146,8 @@ def _row(
         observation=outcome.observation,
         state_before=state,
         state_after=outcome.state_after,
+        world=WorldRow(seed=world.seed, now=world.now, hash_seed=world.hash_seed) if world is not None else None,
+        isolation=executor.isolation() if executor is not None else [],
     )
 
 
