@@ -5,13 +5,20 @@ from __future__ import annotations
 import json
 import uuid
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from envsim_core import apply
+from envsim_core.backends.baselines import Oracle
+from envsim_core.config import Collect, Config, Stratify
 from envsim_core.executor import Executor, Outcome
 from envsim_core.executor.freeze import DEFAULT_NOW, PID, World
-from envsim_core.records import Action
+from envsim_core.prompts import render_messages
+from envsim_core.records import Action, Environment, Sample, Scenario, Tool, content_hash, read_rows, write_rows
+from envsim_core.stages.collect import explore_environment
+from envsim_core.stages.stratify import stratify_transitions
 
 CODE = '''
 import calendar, copy, locale, os, pickle, random, secrets, socket, tempfile, time, uuid
@@ -199,6 +206,48 @@ def test_a_world_needs_an_instant_and_a_hash_seed_that_python_takes() -> None:
         World(now="2025-01-01T00:00:00")
     with pytest.raises(ValueError, match="PYTHONHASHSEED"):
         World(hash_seed=-1)
+
+
+TICKETS = """
+from datetime import datetime
+from uuid import uuid4
+
+
+class Tickets:
+    def __init__(self):
+        self.tickets = {}
+
+    def open_ticket(self):
+        key = str(uuid4())
+        self.tickets[key] = {"opened": datetime.now().isoformat()}
+        return {"success": True, "ticket": key}
+"""
+
+
+def test_what_the_clock_and_ids_bring_about_can_be_known_and_is_told_in_the_prompt(tmp_path: Path) -> None:
+    tool = Tool(name="open_ticket", description="Open one.", parameters={"type": "object", "properties": {}})
+    environment = Environment(
+        env_id="tickets", domain="d", summary="s", class_name="Tickets", code=TICKETS, code_hash=content_hash(TICKETS),
+        tools=[tool], scenarios=[Scenario(task_id="tickets-0", init_config={"tickets": {}})],
+    )  # fmt: skip
+    environments, transitions, benchmark = (tmp_path / name for name in ("environments", "transitions", "benchmark"))
+    settings = Collect(trajectories=1, steps=3)
+    for clock in ("frozen", "in_prompt"):
+        config = Config(collect=settings, stratify=Stratify.model_validate({"clock": clock}))
+        write_rows(environments, [environment])
+        write_rows(transitions, explore_environment(environment, config))
+        stratify_transitions(environments, transitions, benchmark, tmp_path / "composition", config)
+        samples = list(read_rows(benchmark, Sample))
+        assert len(samples) == 3
+        oracle = Oracle({environment.code_hash: environment})
+        for sample in samples:
+            answer = oracle.answer(sample)
+            assert apply(sample.state_before, answer["config_changes"]) == sample.state_after
+            assert answer["feedback"] == sample.observation
+            (new,) = set(sample.state_after["tickets"]) - set(sample.state_before["tickets"])
+            asked = render_messages(environment, sample)[1].content
+            assert (new in asked, DEFAULT_NOW in asked) == (clock == "in_prompt",) * 2
+        oracle.close()
 
 
 def test_a_call_that_is_sent_ahead_gives_what_it_gives_alone() -> None:

@@ -38,7 +38,7 @@ def main(setup: dict[str, Any], receive: int, send: int, confine: Callable[[], N
         if reply is None:
             _, reply = guarded(setup, lambda: work(setup, module, line))
         try:
-            data = json.dumps(reply, separators=(",", ":")).encode()
+            data = json.dumps(reply).encode()
         except MemoryError:
             data = json.dumps(out_of_memory(setup)).encode()
         except (TypeError, ValueError, RecursionError) as error:
