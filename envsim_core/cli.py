@@ -116,6 +116,26 @@ def show_leaderboard(
 
 
 @app.command(rich_help_panel=DIRECT)
+def doctor() -> None:
+    """Show how well environment code is contained on this machine; status 1 if it could get out."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from envsim_core.executor.doctor import examine
+
+    layers, attempts = examine()
+    table = Table("", "", "reason", "remedy", title="Isolation of environment code")
+    for finding in layers:
+        table.add_row(finding.name, "active" if finding.good else "missing", finding.reason, finding.remedy)
+    table.add_section()
+    for finding in attempts:
+        table.add_row(finding.name, "refused" if finding.good else "POSSIBLE", finding.reason, finding.remedy)
+    Console(width=None if Console().is_terminal else 160).print(table)
+    if not all(finding.good for finding in attempts):
+        raise typer.Exit(1)
+
+
+@app.command(rich_help_panel=DIRECT)
 def write_schema(schema: Annotated[Path, typer.Option(help="Where to.")] = Path("configs/schema.json")) -> None:
     """Write the JSON Schema of the configuration files, which editors check them against."""
     from envsim_core.config import schema as config_schema

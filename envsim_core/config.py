@@ -115,6 +115,8 @@ class Stratify(Section):
     """Samples per stratum."""
     seed: int | None = None
     """Seed of the draw; null: the top-level seed."""
+    clock: Literal["frozen", "in_prompt"] = "frozen"
+    """Whether a sample tells the time and the next ids of its frozen world, so that a prompt can (in_prompt)."""
     strict_quotas: bool = False
     """Whether a stratum with too few transitions is an error (else a warning and a line in composition.json)."""
 

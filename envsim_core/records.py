@@ -82,11 +82,24 @@ class Environment(Record):
     introduction: str = ""
 
 
+class World(Record):
+    """The frozen world of a call: what its clock, its ids and random numbers, and its hash order come from.
+
+    `next_ids` are the first `uuid.uuid4()` of the call; they are told where the prompt is to tell them.
+    """
+
+    seed: str
+    now: str
+    hash_seed: int = 0
+    next_ids: list[str] = Field(default_factory=list)
+
+
 class Transition(Record):
     """One executed tool call, or the reason why it could not be executed (`status` other than `ok`).
 
     `unanswered` and `left_out` are said of a whole trajectory: its policy could not be asked, or its filter refused it.
     `hidden` names what the call consumed that nobody can compute from state and code: the state of a generator.
+    `isolation` names the layers that were around the call. It may differ between machines, so samples do not have it.
     """
 
     transition_id: str
@@ -101,6 +114,8 @@ class Transition(Record):
     state_before: JsonObject
     state_after: JsonObject | None
     hidden: list[list[str | int]] = Field(default_factory=list)
+    world: World | None = None
+    isolation: list[str] = Field(default_factory=list)
 
 
 class Sample(Record):
@@ -119,6 +134,7 @@ class Sample(Record):
     state_before: JsonObject
     state_after: JsonObject
     volatile: list[list[str | int]] = Field(default_factory=list)
+    world: World | None = None
 
 
 class Message(Record):

@@ -12,11 +12,13 @@ from random import Random
 from envsim_core._core import diff
 from envsim_core.config import Config
 from envsim_core.errors import EnvSimError
+from envsim_core.executor.freeze import World as FrozenWorld
 from envsim_core.records import (
     Environment,
     JsonObject,
     Sample,
     Transition,
+    World,
     content_hash,
     read_rows,
     write_json,
@@ -25,7 +27,8 @@ from envsim_core.records import (
 from envsim_core.sources.published import read_published
 from envsim_core.strata import GROUP_OF, OUTSIDE, STRATA, stratum_of
 
-VERSION = "1"
+VERSION = "2"
+TOLD_IDS = 8  # more than any one call is likely to draw
 
 
 class ShortStratum(EnvSimError):
@@ -71,7 +74,7 @@ def stratify_transitions(
         raise ShortStratum(f"{transitions}: too few transitions: {told}; collect more steps or scenarios")
     if short:
         print(f"warning: {transitions}: too few transitions: {told}; the benchmark has fewer samples", file=sys.stderr)
-    samples = write_rows(benchmark, _samples(transitions, drawn, domains))
+    samples = write_rows(benchmark, _samples(transitions, drawn, domains, config.stratify.clock))
     spread = {name: Counter(item.env_id for item in drawn[name]) for name in STRATA}
     described: JsonObject = {
         "version": VERSION,
@@ -149,7 +152,9 @@ def draw(pool: dict[str, list[Candidate]], quotas: dict[str, int], seed: int) ->
     return drawn
 
 
-def _samples(transitions: Path, drawn: dict[str, list[Candidate]], domains: dict[str, str]) -> Iterator[Sample]:
+def _samples(
+    transitions: Path, drawn: dict[str, list[Candidate]], domains: dict[str, str], clock: str
+) -> Iterator[Sample]:
     """The drawn transitions as samples, by stratum and sample_id."""
     chosen = {item.place: (name, item) for name, items in drawn.items() for item in items}
     samples: dict[str, list[Sample]] = {name: [] for name in STRATA}
@@ -171,10 +176,20 @@ def _samples(transitions: Path, drawn: dict[str, list[Candidate]], domains: dict
                 observation=row.observation,
                 state_before=row.state_before,
                 state_after=row.state_after,
+                world=_told(row, clock),
             )
         )
     for name in STRATA:
         yield from sorted(samples[name], key=lambda sample: sample.sample_id)
+
+
+def _told(row: Transition, clock: str) -> World | None:
+    """The sample's world; with `in_prompt` it tells the ids that the call would draw first."""
+    if row.world is None or clock == "frozen":
+        return row.world
+    world = FrozenWorld(row.world.seed, row.world.now, row.world.hash_seed)
+    call = world.for_call(row.state_before, row.action.name, row.action.arguments)
+    return row.world.model_copy(update={"next_ids": call.next_ids(TOLD_IDS)})
 
 
 def import_benchmark(source: Path, environments: Path, benchmark: Path, composition: Path) -> JsonObject:
