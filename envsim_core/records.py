@@ -137,6 +137,43 @@ class Sample(Record):
     world: World | None = None
 
 
+class Volatile(Record):
+    """A path whose value depends on more than state, action and code, and on what (see volatility.py)."""
+
+    path: list[str | int]
+    kinds: list[str]
+
+
+class Audited(Record):
+    """What the audit found out about a transition or sample, `name`; `content` names its code, state and action.
+
+    `status` is `replayed`, or how the replay ended, with its `reason`. `volatile` are places of the state after,
+    `observation` the kinds of what moves the observation, `hidden` what else the call changed that no state shows.
+    `same_state` and `same_observation` say whether the replay came out as recorded. The rest is counted without
+    running anything: true deletions, changed paths with a dot in a key, texts that look like floats (in all, and
+    among the values after a change), and what the published harness says about an oracle's answer.
+    """
+
+    name: str
+    content: str
+    env_id: str
+    tool: str
+    stratum: str
+    change_count: int
+    status: str
+    reason: str = ""
+    volatile: list[Volatile] = Field(default_factory=list)
+    observation: list[str] = Field(default_factory=list)
+    hidden: list[str] = Field(default_factory=list)
+    same_state: bool | None = None
+    same_observation: bool | None = None
+    removals: int = 0
+    dotted: int = 0
+    float_texts: int = 0
+    changed_float_texts: int = 0
+    published: dict[str, bool | None] = Field(default_factory=dict)
+
+
 class Message(Record):
     """One chat message."""
 

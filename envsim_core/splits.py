@@ -195,4 +195,4 @@ def _pairs(found: Mapping[str, set[tuple[str, str]]]) -> list[list[object]]:
     train: dict[str, list[str]] = defaultdict(list)
     for key, name in found[TRAIN]:
         train[key].append(name)
-    return sorted([one, other] for key, other in found[TEST] for one in train.get(key, []))  # type: ignore[type-var]
+    return sorted([one, other] for key, other in found[TEST] for one in train.get(key, []))

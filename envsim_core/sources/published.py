@@ -176,6 +176,7 @@ class RawRow:
         sample = Sample(
             sample_id=self.sample_id(task, f"{env_id}/{task_id}/{step}#{self.row}", taken),
             env_id=env_id,
+            domain=task["domain"] if isinstance(task.get("domain"), str) else "",
             task_id=task_id,
             step=step,
             stratum=stratum_of(arguments, observation, change_count),
