@@ -25,10 +25,11 @@ if CONFIG.benchmark is None:
             runtime=240,
         params:
             version=version("audit"),
+            audit=lambda wildcards, output: str(Path(output.audited).parent),
             config=settings("seed", "collect", "audit", "stratify"),
         shell:
             "python -m envsim_core audit-transitions --environments {input.environments:q}"
-            " --transitions {input.transitions:q} --audit {AUDIT:q} --threads {threads}"
+            " --transitions {input.transitions:q} --audit {params.audit:q} --threads {threads}"
             " --config {params.config:q} 2>&1 | tee {log:q}"
 
     AUDITED = rules.audit_transitions.output
@@ -56,10 +57,11 @@ else:
             runtime=240,
         params:
             version=version("audit"),
+            audit=lambda wildcards, output: str(Path(output.audited).parent),
             config=settings("collect"),
         shell:
             "python -m envsim_core audit-benchmark --environments {input.environments:q}"
-            " --benchmark {input.benchmark:q} --audit {AUDIT:q} --threads {threads}"
+            " --benchmark {input.benchmark:q} --audit {params.audit:q} --threads {threads}"
             " --config {params.config:q} 2>&1 | tee {log:q}"
 
     AUDITED = rules.audit_benchmark.output

@@ -29,11 +29,12 @@ rule export_benchmark:
         runtime=60,
     params:
         version=version("benchmark"),
+        export=lambda wildcards, output: str(Path(output.card).parent),
         config=settings("seed", "benchmark", "collect", "export", "stratify"),
     shell:
         "python -m envsim_core export-benchmark --environments {input.environments:q}"
         " --benchmark {input.benchmark:q} --composition {input.composition:q} --audited {input.audited:q}"
-        " --export {EXPORT:q} --config {params.config:q} 2>&1 | tee {log:q}"
+        " --export {params.export:q} --config {params.config:q} 2>&1 | tee {log:q}"
 
 
 rule benchmark:

@@ -56,8 +56,8 @@ def render_card(
         "| `environments` | train | source code and tools, by `code_hash` |",
         "",
         "`arguments`, `state_before`, `state_after`, `changes`, `volatile`, `world` and `tools` are JSON texts. The"
-        " truth is `observation` and `state_after`; `changes` is the difference of the two states as operations. `volatile`"
-        " names paths that `config_match_masked` leaves out, `world` the clock and seed that the call was executed in."
+        " truth is `observation` and `state_after`; `changes` is the difference of the two states as operations."
+        " `volatile` names paths that `config_match_masked` leaves out, `world` the clock and seed of the call."
         " `published.json` holds the same questions in the shape of the published benchmark file, code included.",
         "",
         "## Composition",
