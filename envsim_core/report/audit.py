@@ -10,6 +10,7 @@ from envsim_core.records import Audited, JsonObject
 from envsim_core.strata import DIFFICULT
 
 MAX_NAMED = 20  # hidden places and reasons that are named; all are counted
+HIDDEN_PATH = "state path "  # begins the name of a place of the state whose use nobody follows: a generator
 PUBLISHED = {
     "config_match_published_hosted": "oracle, published CM (hosted)",
     "config_match_published_own": "oracle, published CM (own)",
@@ -137,11 +138,20 @@ def _ceilings(rows: Sequence[Audited]) -> JsonObject:
     return {
         "n": len(rows),
         "replayed": len(replayed),
-        "config_match_ceiling": _share([bool(row.same_state) and not row.volatile for row in replayed]),
-        "feedback_match_ceiling": _share([bool(row.same_observation) and not row.observation for row in replayed]),
+        "config_match_ceiling": _share(
+            [_follows(row) and bool(row.same_state) and not row.volatile for row in replayed]
+        ),
+        "feedback_match_ceiling": _share(
+            [_follows(row) and bool(row.same_observation) and not row.observation for row in replayed]
+        ),
         "numbers_as_numbers": _share([row.changed_float_texts == 0 for row in rows]),
         "oracle_published": published,
     }
+
+
+def _follows(row: Audited) -> bool:
+    """Whether a simulator could follow the call, which nobody can who would have to draw from a generator."""
+    return not any(place.startswith(HIDDEN_PATH) for place in row.hidden)
 
 
 def _counted(counts: Iterable[int]) -> dict[str, int]:

@@ -33,13 +33,12 @@ from envsim_core.records import (
     write_text,
 )
 from envsim_core.replays import Call, Finding, named_kinds, replay
-from envsim_core.report.audit import markdown, summarise
+from envsim_core.report.audit import HIDDEN_PATH, markdown, summarise
 from envsim_core.verdicts import published_columns
 from envsim_core.volatility import HIDDEN, differences, float_texts, is_float_text, told_by
 
 VERSION = "1"
 CHUNK = 100  # calls of one environment that are replayed together: their states are in memory
-HIDDEN_PATH = "state path "
 
 
 def audit_transitions(
