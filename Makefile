@@ -53,6 +53,7 @@ format: install  ## format Rust, Python and Snakemake files, and write configs/s
 bench: install  ## measure the core beside what else could do its work, in one run
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[workflow,dev,bench]'
 	$(BIN)/python tests/bench.py
+	$(BIN)/python tests/bench_executor.py
 
 profiles:  ## let `snakemake --profile slurm` (local, gpu) work by name
 	@folder="$${XDG_CONFIG_HOME:-$$HOME/.config}/snakemake"; mkdir -p "$$folder"; \

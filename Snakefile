@@ -1,4 +1,4 @@
-# The workflow: environments -> transitions -> benchmark -> prompts -> completions -> verdicts -> report.
+# The workflow: environments -> transitions -> audit -> benchmark -> prompts -> completions -> verdicts -> report.
 # One room is one file in rules/, one module in envsim_core/stages/ and one folder in results/.
 from snakemake.utils import min_version
 
@@ -10,7 +10,9 @@ configfile: "configs/config.yaml"
 
 include: "rules/common.smk"
 include: "rules/collect.smk"
+include: "rules/audit.smk"
 include: "rules/stratify.smk"
+include: "rules/benchmark.smk"
 include: "rules/prompts.smk"
 include: "rules/infer.smk"
 include: "rules/score.smk"
@@ -22,6 +24,7 @@ include: "rules/evaluate.smk"
 localrules:
     all,
     benchmark,
+    export_benchmark,
     report,
     render_prompts,
     score_completions,

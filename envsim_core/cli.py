@@ -24,6 +24,8 @@ ModelsFile = Annotated[Path, typer.Option(help="The file of model entries.")]
 Benchmark = Annotated[Path, typer.Option(help="Benchmark, JSONL of samples.")]
 Environments = Annotated[Path, typer.Option(help="Environments, JSONL.")]
 
+Threads = Annotated[int, typer.Option(min=1, help="Groups of calls at a time; the result does not depend on it.")]
+
 ROOM = "Steps of the workflow, one per rule"
 DIRECT = "Commands to use directly"
 
@@ -116,6 +118,26 @@ def show_leaderboard(
 
 
 @app.command(rich_help_panel=DIRECT)
+def doctor() -> None:
+    """Show how well environment code is contained on this machine; status 1 if it could get out."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from envsim_core.executor.doctor import examine
+
+    layers, attempts = examine()
+    table = Table("", "", "reason", "remedy", title="Isolation of environment code")
+    for finding in layers:
+        table.add_row(finding.name, "active" if finding.good else "missing", finding.reason, finding.remedy)
+    table.add_section()
+    for finding in attempts:
+        table.add_row(finding.name, "refused" if finding.good else "POSSIBLE", finding.reason, finding.remedy)
+    Console(width=None if Console().is_terminal else 160).print(table)
+    if not all(finding.good for finding in attempts):
+        raise typer.Exit(1)
+
+
+@app.command(rich_help_panel=DIRECT)
 def write_schema(schema: Annotated[Path, typer.Option(help="Where to.")] = Path("configs/schema.json")) -> None:
     """Write the JSON Schema of the configuration files, which editors check them against."""
     from envsim_core.config import schema as config_schema
@@ -161,17 +183,49 @@ def merge_transitions(
 
 
 @app.command(rich_help_panel=ROOM)
+def audit_transitions(
+    environments: Environments,
+    transitions: Annotated[Path, typer.Option(help="Executed calls.")],
+    audit: Annotated[Path, typer.Option(help="The folder to write.")],
+    threads: Threads = 1,
+    config: Settings = str(DEFAULT_CONFIG),
+) -> None:
+    """Replay transitions in other worlds, and name what nobody could predict."""
+    from envsim_core.stages import audit as stage
+
+    figures = stage.audit_transitions(environments, transitions, audit, load_config(config), threads)
+    typer.echo(f"{figures['rows']} audited, {figures['volatile']['rows']} volatile: {audit / 'report.md'}")
+
+
+@app.command(rich_help_panel=ROOM)
+def audit_benchmark(
+    environments: Environments,
+    benchmark: Benchmark,
+    audit: Annotated[Path, typer.Option(help="The folder to write.")],
+    threads: Threads = 1,
+    config: Settings = str(DEFAULT_CONFIG),
+) -> None:
+    """Replay the samples of a finished benchmark in other worlds, and name what nobody could predict."""
+    from envsim_core.stages import audit as stage
+
+    figures = stage.audit_benchmark(environments, benchmark, audit, load_config(config), threads)
+    typer.echo(f"{figures['rows']} audited, {figures['volatile']['rows']} volatile: {audit / 'report.md'}")
+
+
+@app.command(rich_help_panel=ROOM)
 def stratify_transitions(
     environments: Environments,
     transitions: Annotated[Path, typer.Option(help="Executed calls.")],
     benchmark: Annotated[Path, typer.Option(help="Written: the samples.")],
     composition: Annotated[Path, typer.Option(help="Written: what was drawn, per stratum.")],
+    audited: Annotated[Path | None, typer.Option(help="Rows of the audit: nothing else is drawn.")] = None,
     config: Settings = str(DEFAULT_CONFIG),
 ) -> None:
     """Draw a benchmark: each stratum's quota, spread over environments and tools as widely as possible."""
     from envsim_core.stages import stratify as stage
 
-    described = stage.stratify_transitions(environments, transitions, benchmark, composition, load_config(config))
+    settings = load_config(config)
+    described = stage.stratify_transitions(environments, transitions, benchmark, composition, settings, audited)
     typer.echo(f"{described['samples']} samples: {benchmark}")
 
 
@@ -187,6 +241,22 @@ def import_benchmark(
 
     described = stage.import_benchmark(input, environments, benchmark, composition)
     typer.echo(f"{described['samples']} samples: {benchmark}")
+
+
+@app.command(rich_help_panel=ROOM)
+def export_benchmark(
+    environments: Environments,
+    benchmark: Benchmark,
+    composition: Annotated[Path, typer.Option(help="What stratify wrote about the benchmark.")],
+    audited: Annotated[Path, typer.Option(help="Rows of the audit.")],
+    export: Annotated[Path, typer.Option(help="The folder to write.")],
+    config: Settings = str(DEFAULT_CONFIG),
+) -> None:
+    """Write the benchmark as a Hugging Face data set and in the published shape, split by environment."""
+    from envsim_core.stages import benchmark as stage
+
+    told = stage.export_benchmark(environments, benchmark, composition, audited, export, load_config(config))
+    typer.echo(f"{told['train']} to train, {told['test']} to test on held-out environments: {export / 'README.md'}")
 
 
 @app.command(rich_help_panel=ROOM)

@@ -115,8 +115,33 @@ class Stratify(Section):
     """Samples per stratum."""
     seed: int | None = None
     """Seed of the draw; null: the top-level seed."""
+    clock: Literal["frozen", "in_prompt"] = "frozen"
+    """Whether a sample tells the time and the next ids of its frozen world, so that a prompt can (in_prompt)."""
+    near_duplicates: Share | None = 0.9
+    """Similarity from which two calls count as one, 0 to 1 (see similarity.py); null: only equal calls do."""
+    volatile: Literal["leave_out", "mark"] = "leave_out"
+    """What becomes of transitions that the audit finds unpredictable, and of those that consume hidden state: left
+    out, or kept with the places named in `volatile`, which `config_match_masked` does not compare."""
     strict_quotas: bool = False
     """Whether a stratum with too few transitions is an error (else a warning and a line in composition.json)."""
+
+
+class Audit(Section):
+    """audit: transitions are replayed in other worlds, to find what nobody could predict."""
+
+    reserve: Annotated[float, Field(ge=1)] | None = 2.0
+    """How many transitions are replayed per stratum, as a multiple of its quota; null: all of them."""
+
+
+class Export(Section):
+    """benchmark: the benchmark is split and written as a data set."""
+
+    test_share: Annotated[float, Field(gt=0, lt=1)] = 0.3
+    """Share of the samples whose environments are held out for testing, about."""
+    similarity: Share = 0.9
+    """Jaccard index from which two states are told as nearly equal in the leakage report."""
+    title: str = "EnvSim benchmark"
+    """Name of the data set on its card."""
 
 
 class Prompts(Section):
@@ -167,6 +192,8 @@ class Config(Section):
     max_samples: Positive | None = None
     """How many samples `snakemake eval_model` asks for; null: all."""
     collect: Collect = Collect()
+    audit: Audit = Audit()
+    export: Export = Export()
     stratify: Stratify = Stratify()
     prompts: Prompts = Prompts()
     infer: Infer = Infer()

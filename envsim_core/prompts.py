@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from envsim_core.config import CodeForm
-from envsim_core.records import Environment, Message, Request, Sample, content_hash
+from envsim_core.records import Environment, Message, Request, Sample, World, content_hash
 
 # Part of every prompt's meaning: raise it with any change of wording, so that old answers are not mixed with new ones.
 PROMPT_VERSION = "1"
@@ -84,7 +84,7 @@ def render_messages(environment: Environment, sample: Sample, code: Code | None 
     one line each, spelled as `json.dumps` spells them. `code` is the part of the source to show; None: all of it.
     """
     shown = code or Code("full", environment.code)
-    sections = (
+    sections: tuple[tuple[str, str], ...] = (
         *_about(environment, sample.action.name, shown),
         ("Current state", _fenced("json", json.dumps(sample.state_before))),
         (
@@ -92,6 +92,8 @@ def render_messages(environment: Environment, sample: Sample, code: Code | None 
             f"Tool: {sample.action.name}\nArguments:\n{_fenced('json', json.dumps(sample.action.arguments))}",
         ),
     )
+    if sample.world is not None and sample.world.next_ids:
+        sections += (("Clock and ids", _world(sample.world)),)
     question = "\n\n".join(f"## {heading}\n\n{body}" for heading, body in sections)
     return [
         Message(role="system", content=f"{TASK.format(**GIVEN[shown.form])}\n\n{DELTA_ANSWER}"),
@@ -131,6 +133,15 @@ def sent_bytes(text: str) -> int:
 def hash_messages(messages: Any) -> str:
     """The `prompt_hash` of chat messages as they stand in a request body."""
     return content_hash(messages)
+
+
+def _world(world: World) -> str:
+    ids = "\n".join(world.next_ids)
+    return (
+        f"The clock stands at {world.now}; only time.sleep() moves it. The time zone is UTC.\n"
+        "uuid.uuid4() gives these values, in this order; os.urandom() and secrets read the same bytes, but for the "
+        f"version digits:\n{_fenced('', ids)}"
+    )
 
 
 def _fenced(language: str, text: str) -> str:

@@ -82,11 +82,24 @@ class Environment(Record):
     introduction: str = ""
 
 
+class World(Record):
+    """The frozen world of a call: what its clock, its ids and random numbers, and its hash order come from.
+
+    `next_ids` are the first `uuid.uuid4()` of the call; they are told where the prompt is to tell them.
+    """
+
+    seed: str
+    now: str
+    hash_seed: int = 0
+    next_ids: list[str] = Field(default_factory=list)
+
+
 class Transition(Record):
     """One executed tool call, or the reason why it could not be executed (`status` other than `ok`).
 
     `unanswered` and `left_out` are said of a whole trajectory: its policy could not be asked, or its filter refused it.
     `hidden` names what the call consumed that nobody can compute from state and code: the state of a generator.
+    `isolation` names the layers that were around the call. It may differ between machines, so samples do not have it.
     """
 
     transition_id: str
@@ -101,6 +114,8 @@ class Transition(Record):
     state_before: JsonObject
     state_after: JsonObject | None
     hidden: list[list[str | int]] = Field(default_factory=list)
+    world: World | None = None
+    isolation: list[str] = Field(default_factory=list)
 
 
 class Sample(Record):
@@ -119,6 +134,44 @@ class Sample(Record):
     state_before: JsonObject
     state_after: JsonObject
     volatile: list[list[str | int]] = Field(default_factory=list)
+    world: World | None = None
+
+
+class Volatile(Record):
+    """A path whose value depends on more than state, action and code, and on what (see volatility.py)."""
+
+    path: list[str | int]
+    kinds: list[str]
+
+
+class Audited(Record):
+    """What the audit found out about a transition or sample, `name`; `content` names its code, state and action.
+
+    `status` is `replayed`, or how the replay ended, with its `reason`. `volatile` are places of the state after,
+    `observation` the kinds of what moves the observation, `hidden` what else the call changed that no state shows.
+    `same_state` and `same_observation` say whether the replay came out as recorded. The rest is counted without
+    running anything: true deletions, changed paths with a dot in a key, texts that look like floats (in all, and
+    among the values after a change), and what the published harness says about an oracle's answer.
+    """
+
+    name: str
+    content: str
+    env_id: str
+    tool: str
+    stratum: str
+    change_count: int
+    status: str
+    reason: str = ""
+    volatile: list[Volatile] = Field(default_factory=list)
+    observation: list[str] = Field(default_factory=list)
+    hidden: list[str] = Field(default_factory=list)
+    same_state: bool | None = None
+    same_observation: bool | None = None
+    removals: int = 0
+    dotted: int = 0
+    float_texts: int = 0
+    changed_float_texts: int = 0
+    published: dict[str, bool | None] = Field(default_factory=dict)
 
 
 class Message(Record):

@@ -1,4 +1,4 @@
-# stratify: transitions in, a frozen benchmark out; or a benchmark file taken as it is.
+# stratify: audited transitions in, a frozen benchmark out; or a benchmark file taken as it is.
 if CONFIG.benchmark is None:
 
     localrules:
@@ -8,6 +8,7 @@ if CONFIG.benchmark is None:
         input:
             environments=rules.collect_environments.output.environments,
             transitions=rules.merge_transitions.output.transitions,
+            audited=AUDITED.audited,
         output:
             benchmark=f"{RESULTS}/stratify/benchmark.jsonl",
             composition=f"{RESULTS}/stratify/composition.json",
@@ -26,7 +27,7 @@ if CONFIG.benchmark is None:
             config=settings("seed", "stratify"),
         shell:
             "python -m envsim_core stratify-transitions --environments {input.environments:q}"
-            " --transitions {input.transitions:q} --benchmark {output.benchmark:q}"
+            " --transitions {input.transitions:q} --audited {input.audited:q} --benchmark {output.benchmark:q}"
             " --composition {output.composition:q} --config {params.config:q} 2>&1 | tee {log:q}"
 
     ENVIRONMENTS = rules.collect_environments.output.environments
@@ -65,9 +66,3 @@ else:
     ENVIRONMENTS = rules.import_benchmark.output.environments
     BENCHMARK = rules.import_benchmark.output.benchmark
     COMPOSITION = rules.import_benchmark.output.composition
-
-
-rule benchmark:
-    input:
-        BENCHMARK,
-        COMPOSITION,

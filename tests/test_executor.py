@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from envsim_core import cli
 from envsim_core.config import Limits
-from envsim_core.executor import Executor, Outcome
+from envsim_core.executor import Executor, Outcome, doctor, layers
 from envsim_core.records import Action
 
 CODE = '''
-import os, random, sys, threading, time
+import os, random, signal, sys, threading, time
 
 CALLS = []
 SECRET = os.environ.get("ENVSIM_TEST_SECRET")
@@ -77,7 +79,11 @@ class Shop:
             pass
 
     def sleeps(self):
-        time.sleep(60)
+        time.sleep(3600)
+        return time.time()
+
+    def waits(self):
+        signal.pause()
 
     def allocates(self):
         self.items = [0] * 10**10
@@ -196,7 +202,7 @@ def test_the_code_sees_nothing_of_the_caller(shop: Executor, monkeypatch: pytest
         ("exits_hard", "crashed", "exited with status 0 in the middle of the call"),
         ("dies", "crashed", "killed by SIGKILL"),
         ("spins", "timeout", "more than 1 s of CPU time"),
-        ("sleeps", "timeout", "more than 2 s of wall-clock time"),
+        ("waits", "timeout", "more than 2 s of wall-clock time"),
         ("allocates", "memory", "more than 256 MiB of memory"),
         ("huge_state", "unserialisable", "exceed 512 KiB"),
         ("huge_return", "unserialisable", "exceed 512 KiB"),
@@ -286,6 +292,39 @@ def test_code_that_cannot_be_loaded_is_an_outcome_too(code: str, status: str, re
         outcome = executor.reset({})
     assert outcome.status == status
     assert reason in outcome.reason
+
+
+def test_a_missing_layer_is_named_once_and_the_active_ones_are_listed(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(layers, "_announced", set())
+    for _ in range(2):
+        with Executor(CODE, "Shop", without=("landlock", "bubblewrap")) as executor:
+            assert executor.layers()["landlock"] == "switched off by the caller"
+            assert "landlock" not in executor.isolation()
+            assert call(executor, "text").status == "ok"
+    assert caplog.text.count("executor: no landlock (switched off by the caller)") == 1
+
+
+def test_doctor_shows_layers_and_that_they_hold() -> None:
+    found, attempts = doctor.examine()
+    assert [finding.name for finding in found] == list(layers.REMEDIES)
+    assert all(finding.good or (finding.reason and finding.remedy) for finding in found)
+    assert [finding.good for finding in attempts] == [True] * 4, attempts
+    shown = CliRunner().invoke(cli.app, ["doctor"])
+    assert shown.exit_code == 0
+    assert "seccomp" in shown.output and "refused" in shown.output
+
+
+def test_doctor_fails_where_environment_code_gets_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    everything = tuple(layers.REMEDIES)
+    _, attempts = doctor.examine(without=everything)
+    assert not any(finding.good for finding in attempts), attempts
+    nothing = doctor.examine
+    monkeypatch.setattr(doctor, "examine", lambda: nothing(without=everything))
+    shown = CliRunner().invoke(cli.app, ["doctor"])
+    assert shown.exit_code == 1
+    assert "POSSIBLE" in shown.output
 
 
 def test_closing_leaves_no_process() -> None:

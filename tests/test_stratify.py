@@ -171,7 +171,9 @@ def test_sample_ids_are_readable_and_unique(tmp_path: Path) -> None:
 def test_what_was_not_executed_is_counted_and_not_drawn(tmp_path: Path) -> None:
     lost = transition("env0", 900, 2, status="timeout", reason="late", observation=None, state_after=None)
     samples, composition = run(tmp_path, [*pool(), lost, transition("env0", 901, 20)], config())
-    assert composition["left_out"] == {"outside": 1, "duplicates": 0, "timeout": 1}
+    assert composition["left_out"] == {
+        "outside": 1, "duplicates": 0, "near_duplicates": 0, "hidden": 0, "timeout": 1,
+    }  # fmt: skip
     assert len(samples) == 40
 
 

@@ -19,6 +19,7 @@ from envsim_core._core import diff
 from envsim_core.config import BaselineModel
 from envsim_core.errors import EnvSimError
 from envsim_core.executor import Executor
+from envsim_core.executor.freeze import World
 from envsim_core.records import Environment, JsonObject, Sample
 
 # Part of the identity of every stored answer: raise it when a baseline answers differently.
@@ -37,7 +38,7 @@ class Oracle:
 
     def __init__(self, environments: Mapping[str, Environment]) -> None:
         self._environments = environments
-        self._executors: OrderedDict[str, tuple[Executor, Lock]] = OrderedDict()
+        self._executors: OrderedDict[tuple[str, World], tuple[Executor, Lock]] = OrderedDict()
         self._lock = Lock()
 
     def answer(self, sample: Sample) -> JsonObject:
@@ -47,7 +48,9 @@ class Oracle:
             raise CannotAnswer(f'the code of sample "{sample.sample_id}" is not among the environments')
         if not environment.class_name:
             raise CannotAnswer(f"the code of {environment.env_id} has no class that Python can read")
-        executor, lock = self._executor(environment)
+        told = sample.world
+        world = World(told.seed, told.now, told.hash_seed) if told is not None else World()
+        executor, lock = self._executor(environment, world)
         with lock:
             outcome = executor.run(sample.state_before, sample.action)
         if outcome.state_after is None or outcome.observation is None:
@@ -60,16 +63,17 @@ class Oracle:
             executor.close()
         self._executors.clear()
 
-    def _executor(self, environment: Environment) -> tuple[Executor, Lock]:
+    def _executor(self, environment: Environment, world: World) -> tuple[Executor, Lock]:
+        key = environment.code_hash, world
         with self._lock:
-            if environment.code_hash not in self._executors:
-                self._executors[environment.code_hash] = Executor(environment.code, environment.class_name), Lock()
-            self._executors.move_to_end(environment.code_hash)
+            if key not in self._executors:
+                self._executors[key] = Executor(environment.code, environment.class_name, world=world), Lock()
+            self._executors.move_to_end(key)
             if len(self._executors) > OPEN_EXECUTORS:
                 _, (oldest, lock) = self._executors.popitem(last=False)
                 with lock:
                     oldest.close()
-            return self._executors[environment.code_hash]
+            return self._executors[key]
 
 
 def copy(sample: Sample) -> JsonObject:

@@ -1,285 +1,346 @@
 """Worker: the process that executes untrusted environment code, one fork per call. Standard library only.
 
-Started as a script by Executor. It reads one line of set-up, then one JSON request per line on standard input, and
-answers each with a header line {"status", "reason", "size"} and `size` bytes that the forked child wrote. The server
-never runs environment code itself: it forks, watches the clock, kills, and reports.
+Started as a script by Executor. A frame is four bytes of length and so much JSON. It reads one frame of set-up, answers
+with one frame of the layers of isolation it has, then answers each request with one byte (0: the child wrote what
+follows, 1: the server did) and a frame.
+
+The server never runs environment code. It imports what the code will ask for, hardens itself once, and from then on
+forks, passes bytes on, watches the clock, kills, and reports. The child for the next call is forked ahead of it: it has
+run the module's own code when its request arrives.
 """
 
 from __future__ import annotations
 
-# Imported here once, so that a forked child finds what environments commonly import already loaded.
-import collections
-import copy
-import dataclasses
-import datetime
-import decimal
-import enum
-import functools
-import itertools
+import gc
 import json
-import math
+import mmap
 import os
-import random
-import re
-import resource
 import select
 import signal
-import string
 import sys
 import time
-import traceback
-import typing
+from collections.abc import Iterator
+from opcode import opmap
+from time import monotonic
+from typing import TYPE_CHECKING, Any
 
-PRELOADED = (collections, dataclasses, datetime, decimal, enum, functools, itertools, math, re, string, typing)
-FILE_NAME = "<environment>"
-NOTHING = object()
-SCALARS = (str, int, float, bool, type(None))
+real_kill, own_number = os.kill, os.getpid  # the world that freeze installs has others
+
+if TYPE_CHECKING:
+    from envsim_core.executor import child, freeze, sandbox
+else:
+    sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+    import sandbox
+
+    time.tzset()
+    import freeze
+
+    freeze.install()  # before anything else takes a clock by name
+    import child
+
+    del sys.path[0]
+
+CHUNK = 60 * 1024  # an empty pipe takes this at once
+HEADER = len(child.MARK) + 4
+CHILD_WROTE, SERVER_WROTE = b"\0", b"\1"
+# Importing one of these does something, or would be wrong in a process that is forked for every call.
+NOT_IMPORTED = {
+    "__main__", "_ctypes", "antigravity", "ctypes", "ensurepip", "idlelib", "lib2to3", "pip", "pty", "rlcompleter",
+    "site", "sitecustomize", "test", "this", "tkinter", "turtle", "turtledemo", "usercustomize", "venv", "webbrowser",
+}  # fmt: skip
+# What parts of the standard library import only when they are used: (a word in the code, the modules).
+LATER = (
+    ("strptime", "_strptime"),
+    ("uuid", "random"),
+    ("warn", "linecache tracemalloc"),
+    ("code", " ".join(f"encodings.{name}" for name in ("ascii", "latin_1", "cp1252", "idna", "utf_16", "utf_32"))),
+    ("socket", "encodings.idna"),
+    ("url", "encodings.idna"),
+    ("http", "encodings.idna"),
+    ("zoneinfo", "zoneinfo._common importlib.resources importlib.readers"),
+)
 
 
-class Refused(Exception):
-    """A value that JSON cannot carry faithfully."""
+EXTENDED_ARG, IMPORT_NAME, IMPORT_FROM = (opmap[name] for name in ("EXTENDED_ARG", "IMPORT_NAME", "IMPORT_FROM"))
 
 
-def serve() -> None:
-    """Answer requests until the input ends."""
-    requests = os.fdopen(os.dup(0), "rb")
-    replies = os.dup(1)
-    null = os.open(os.devnull, os.O_RDWR)
-    for descriptor in (0, 1, 2):
-        os.dup2(null, descriptor)
-    setup = json.loads(requests.readline())
+class Child:
+    """A forked child: its number, where its request goes, where its reply comes from."""
+
+    __slots__ = ("number", "receive", "send")
+
+    def __init__(self, number: int, send: int, receive: int) -> None:
+        self.number, self.send, self.receive = number, send, receive
+
+
+class Server:
+    """The loop that forks. What passes through it lies in memory that children do not get, and in no frame's locals."""
+
+    def __init__(self, setup: dict[str, Any]) -> None:
+        self.setup = setup
+        self.limit = setup["result_bytes"]
+        self.passing = memoryview(_not_inherited(CHUNK))
+        self.answer = memoryview(_not_inherited(self.limit + CHUNK))
+        self.children = _open_list_of_children()
+        self.spare: Child | None = None
+        self.layers: dict[str, str] = {}
+        self.filter: Any = None
+
+    def harden(self) -> None:
+        """Import, compile, and put every layer around this process; nothing can be opened or imported afterwards."""
+        try:
+            # once, for all calls; what it means when it cannot be compiled is said by each call
+            self.setup["compiled"] = compile(self.setup["code"], child.FILE_NAME, "exec", dont_inherit=True)
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            self.setup["compiled"] = None
+        import_modules(self.setup["code"], self.setup["compiled"])
+        freeze.install_late()
+        # what is not loaded now can never be: the same on every machine, whatever its layers
+        sys.meta_path.clear()
+        sys.path_hooks.clear()
+        sys.path.clear()
+        sys.path_importer_cache.clear()
+        for name in list(sys.modules):
+            if name.partition(".")[0] in ("ctypes", "_ctypes", "child", "freeze", "sandbox"):
+                del sys.modules[name]
+        os.environ.clear()
+        sandbox.adopt_orphans()
+        without = tuple(self.setup["without"])
+        self.layers, self.filter = sandbox.harden(without, self.setup["outside"])
+        gc.collect()
+        gc.freeze()  # a collection in a child would touch, and so copy, every page
+
+    def serve(self) -> None:
+        """Answer requests until the input ends."""
+        while self.serve_one():
+            pass
+        if self.spare is not None:
+            self.end(self.spare)
+
+    def serve_one(self) -> bool:
+        """One request, one reply; False at the end of the input."""
+        if not read_into(0, self.passing[:4]):
+            return False
+        worker, self.spare = self.spare or self.fork(), None
+        deadline = monotonic() + self.setup["wall_s"]
+        if not self.relay(worker, deadline):
+            return False
+        if self.filter is not None:
+            # while the call runs; a child without its seccomp filter could reach one that waits
+            self.spare = self.fork(worker)
+        size, late = self.collect(worker, deadline)
+        if size is not None and size <= self.limit and not late:
+            write_all(1, CHILD_WROTE)
+            write_all(1, self.answer[HEADER - 4 : HEADER + size])
+            self.end(worker)
+        else:
+            reason = json.dumps(self.ending(worker, late, size is not None)).encode()
+            write_all(1, SERVER_WROTE + len(reason).to_bytes(4, "little") + reason)
+        if self.spare is None:
+            self.spare = self.fork()
+        return True
+
+    def fork(self, other: Child | None = None) -> Child:
+        """A child that has read nothing yet; `other` is one whose pipes it must not keep."""
+        take, send = os.pipe()
+        receive, give = os.pipe()
+        number = sandbox.fork()
+        if number < 0:
+            raise OSError("cannot fork")
+        if number == 0:
+            for descriptor in (send, receive, *(() if other is None else (other.send, other.receive))):
+                os.close(descriptor)
+            if self.children is not None:
+                os.close(self.children)
+            for descriptor in (0, 1):
+                os.dup2(2, descriptor)
+            child.main(self.setup, take, give, self.confine)
+        os.close(take)
+        os.close(give)
+        return Child(number, send, receive)
+
+    def confine(self) -> None:
+        """In the child."""
+        rlimits = not self.layers["rlimits"]
+        sandbox.confine_child(self.setup["cpu_s"], self.setup["memory_bytes"], rlimits, self.filter, own_number())
+
+    def relay(self, worker: Child, deadline: float) -> bool:
+        """Pass the request on, whose length has been read; False when the input ends in the middle of it.
+
+        A child that is dead or does not read is no reason to stop reading: what it was is seen when it answers.
+        """
+        left = int.from_bytes(self.passing[:4], "little")
+        have, open_end, first = 4, True, True
+        while have:
+            view = self.passing[:have]
+            while view and open_end:
+                if not first and not _ready(worker.send, select.POLLOUT, deadline):
+                    open_end = False
+                    break
+                try:
+                    # later on a pipe that is ready takes PIPE_BUF without waiting, and no more is sure
+                    view = view[os.write(worker.send, view if first else view[:4096]) :]
+                except OSError:
+                    open_end = False
+                first = False
+            if not left:
+                break
+            have = os.readv(0, [self.passing[: min(left, CHUNK)]])
+            if not have:
+                return False
+            left -= have
+        return True
+
+    def collect(self, worker: Child, deadline: float) -> tuple[int | None, bool]:
+        """(size of the reply, whether time ran out before it was whole); None where there is no reply to be had."""
+        have, size = 0, None
+        while size is None or (have < HEADER + size and size <= self.limit):
+            if not _ready(worker.receive, select.POLLIN, deadline):
+                return None, True
+            count = os.readv(worker.receive, [self.answer[have:]])
+            if not count:
+                return None, False
+            have += count
+            if size is None and have >= HEADER:
+                if self.answer[: len(child.MARK)] != child.MARK:
+                    return None, False  # code that writes to whatever it finds open
+                size = int.from_bytes(self.answer[HEADER - 4 : HEADER], "little")
+        return size, False
+
+    def ending(self, worker: Child, late: bool, long: bool) -> tuple[str, str]:
+        """End a child that gave no result; (status, reason)."""
+        setup = self.setup
+        if late or long:
+            self.end(worker)
+            if late:
+                return "timeout", f"more than {setup['wall_s']:g} s of wall-clock time"
+            return "unserialisable", f"state and observation exceed {self.limit // 1024} KiB"
+        for _ in range(200):  # no answer: by its end, whose reason is worth a moment, or on purpose
+            number, status, usage = os.wait4(worker.number, os.WNOHANG)
+            if number:
+                self.end(worker, reaped=True)
+                break
+            select.select([], [], [], 0.001)
+        else:
+            self.end(worker)
+            return "crashed", "closed its connection, or wrote to it, before it had answered"
+        if usage.ru_utime + usage.ru_stime >= setup["cpu_s"] or status == signal.SIGXCPU:
+            return "timeout", f"more than {setup['cpu_s']} s of CPU time"
+        if os.WIFSIGNALED(status):
+            name = signal.Signals(os.WTERMSIG(status)).name if os.WTERMSIG(status) < 32 else "a real-time signal"
+            return "crashed", f"killed by {name}"
+        return "crashed", f"the process exited with status {os.WEXITSTATUS(status)} in the middle of the call"
+
+    def end(self, worker: Child, reaped: bool = False) -> None:
+        """Kill a child and all that it started, wherever that has gone."""
+        os.close(worker.send)
+        os.close(worker.receive)
+        if not reaped:
+            _kill(worker.number)
+            os.waitpid(worker.number, 0)
+        if self.filter is None:  # under the filter there is nothing that it could have started
+            _kill(-worker.number)
+            self.sweep()
+
+    def sweep(self) -> None:
+        """Kill what is left of this process's children, orphans that it adopted included, until there is none."""
+        for _ in range(10000):
+            if self.children is not None:
+                os.lseek(self.children, 0, os.SEEK_SET)
+                for number in os.read(self.children, CHUNK).split():
+                    _kill(int(number))
+            try:
+                if self.children is None and os.waitpid(-1, os.WNOHANG)[0] == 0:
+                    return  # something lives, and its number is not known here
+                if self.children is not None:
+                    os.waitpid(-1, 0)
+            except ChildProcessError:
+                return
+
+
+def _not_inherited(size: int) -> mmap.mmap:
+    memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    if hasattr(mmap, "MADV_DONTFORK"):
+        memory.madvise(mmap.MADV_DONTFORK)
+    return memory
+
+
+def _open_list_of_children() -> int | None:
+    number = own_number()
     try:
-        # once, for all calls; what it means when it cannot be compiled is said by each call
-        setup["compiled"] = compile(setup["code"], FILE_NAME, "exec", dont_inherit=True)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        setup["compiled"] = None
-    for line in requests:
-        status, reason, body = call(setup, line, (requests.fileno(), replies))
-        header = json.dumps({"status": status, "reason": reason, "size": len(body)}).encode() + b"\n"
-        write_all(replies, header + body)
+        return os.open(f"/proc/{number}/task/{number}/children", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None  # another system, or a kernel without it: the limit of processes has to do
 
 
-def call(setup: dict[str, typing.Any], line: bytes, private: tuple[int, int]) -> tuple[str, str, bytes]:
-    """Fork, let the child work, and say how it ended."""
-    receive, send = os.pipe()
-    child = os.fork()
-    if child == 0:
-        for descriptor in (receive, *private):
-            os.close(descriptor)
-        child_main(setup, line, send)
-    os.close(send)
+def _ready(descriptor: int, event: int, deadline: float) -> bool:
+    poll = select.poll()
+    poll.register(descriptor, event)
+    return bool(poll.poll(max(0.0, deadline - monotonic()) * 1000))
+
+
+def _kill(number: int) -> None:
     try:
-        os.setpgid(child, child)  # the child does the same; whoever comes first
+        real_kill(number, signal.SIGKILL)
     except OSError:
         pass
-    body, late = collect(receive, time.monotonic() + setup["wall_s"], setup["result_bytes"])
-    os.close(receive)
-    kill_group(child)
-    _, ending = os.waitpid(child, 0)
-    if late:
-        return "timeout", f"more than {setup['wall_s']:g} s of wall-clock time", b""
-    if len(body) > setup["result_bytes"]:
-        return "unserialisable", f"state and observation exceed {setup['result_bytes'] // 1024} KiB", b""
-    if body.endswith(b"\n"):  # the child's last byte; what happened to it afterwards does not matter
-        return "done", "", body
-    if os.WIFSIGNALED(ending):
-        number = os.WTERMSIG(ending)
-        if number == signal.SIGXCPU:
-            return "timeout", f"more than {setup['cpu_s']} s of CPU time", b""
-        return "crashed", f"killed by {signal.Signals(number).name}", b""
-    return "crashed", f"the process exited with status {os.WEXITSTATUS(ending)} in the middle of the call", b""
 
 
-def collect(receive: int, deadline: float, limit: int) -> tuple[bytes, bool]:
-    """What the child writes until it closes the pipe, sends its end mark, passes the limit or is late."""
-    data = bytearray()
-    while len(data) <= limit:
-        ready = select.select([receive], [], [], max(0.0, deadline - time.monotonic()))[0]
-        if not ready:
-            return b"", True
-        piece = os.read(receive, 1 << 16)
-        if not piece:
-            break
-        data += piece
-        if data.endswith(b"\n"):
-            break
-    return bytes(data), False
+def import_modules(code: str, compiled: Any) -> None:
+    """Import what the code imports anywhere, if it is of the standard library; what fails here fails again later."""
+    names = [] if compiled is None else list(imported_names(compiled))
+    for word, modules in LATER:
+        if word in code:
+            names += modules.split()
+    for name in names:
+        top = name.partition(".")[0]
+        if top in sys.stdlib_module_names and top not in NOT_IMPORTED:
+            try:
+                __import__(name)
+            except (ImportError, OSError, ValueError):
+                pass  # `from module import name` names no module as often as it names one
 
 
-def kill_group(child: int) -> None:
-    """End the child and everything that it started in its process group."""
-    for kill in (os.killpg, os.kill):
-        try:
-            kill(child, signal.SIGKILL)
-        except OSError:
-            pass
+def imported_names(code: Any) -> Iterator[str]:
+    """Every module that compiled code imports, or may: read off the bytecode, for a syntax tree takes megabytes."""
+    module, extended = "", 0
+    for operation, argument in zip(code.co_code[::2], code.co_code[1::2], strict=True):
+        argument |= extended
+        extended = argument << 8 if operation == EXTENDED_ARG else 0
+        if operation == IMPORT_NAME:
+            module = code.co_names[argument]
+            yield module
+        elif operation == IMPORT_FROM:
+            yield f"{module}.{code.co_names[argument]}"
+    for constant in code.co_consts:
+        if isinstance(constant, type(code)):
+            yield from imported_names(constant)
 
 
-def write_all(descriptor: int, data: bytes) -> None:
+def read_into(descriptor: int, view: memoryview) -> bool:
+    """Fill `view`; False at the end of the input."""
+    while view:
+        count = os.readv(descriptor, [view])
+        if not count:
+            return False
+        view = view[count:]
+    return True
+
+
+def write_all(descriptor: int, data: bytes | memoryview) -> None:
     """os.write until everything is written."""
     view = memoryview(data)
     while view:
         view = view[os.write(descriptor, view) :]
 
 
-def child_main(setup: dict[str, typing.Any], line: bytes, send: int) -> typing.NoReturn:
-    """In the forked child: limit yourself, work, report, and go without running anybody's exit handlers."""
-    try:
-        os.setpgid(0, 0)
-    except OSError:
-        pass
-    os.environ.clear()
-    try:
-        limit(setup)
-        reply = work(setup, json.loads(line))
-    except MemoryError:
-        reply = failed("memory", f"more than {setup['memory_bytes'] >> 20} MiB of memory")
-    except RecursionError:
-        reply = failed("raised", "RecursionError")
-    except BaseException as error:  # environment code may raise anything, SystemExit included
-        reply = failed("raised", describe(error))
-    try:
-        data = json.dumps(reply).encode() + b"\n"
-    except MemoryError:
-        data = json.dumps(failed("memory", f"more than {setup['memory_bytes'] >> 20} MiB of memory")).encode() + b"\n"
-    except (TypeError, ValueError, RecursionError) as error:
-        data = json.dumps(failed("unserialisable", f"not writable as JSON: {error}")).encode() + b"\n"
-    try:
-        write_all(send, data)
-    finally:
-        os._exit(0)
-
-
-def limit(setup: dict[str, typing.Any]) -> None:
-    """Limits that the kernel enforces on this process."""
-    cpu = int(setup["cpu_s"])
-    for what, soft, hard in (
-        (resource.RLIMIT_CPU, cpu, cpu + 1),
-        (resource.RLIMIT_AS, setup["memory_bytes"], setup["memory_bytes"]),
-        (resource.RLIMIT_FSIZE, 0, 0),
-        (resource.RLIMIT_NOFILE, 16, 16),
-        (resource.RLIMIT_CORE, 0, 0),
-        (resource.RLIMIT_NPROC, 0, 0),  # no process, no thread (the kernel does not hold root to it)
-    ):
-        ceiling = resource.getrlimit(what)[1]
-        if ceiling != resource.RLIM_INFINITY:
-            soft, hard = min(soft, ceiling), min(hard, ceiling)
-        resource.setrlimit(what, (soft, hard))
-
-
-def work(setup: dict[str, typing.Any], request: dict[str, typing.Any]) -> dict[str, typing.Any]:
-    """Build the instance, call what was asked for, and export the state."""
-    module = type(sys)("environment")  # dataclasses and typing look a class's module up by its name
-    sys.modules["environment"] = module
-    exec(setup["compiled"] or compile(setup["code"], FILE_NAME, "exec", dont_inherit=True), module.__dict__)
-    if request["op"] == "scenario":
-        state = module.__dict__["scenario"](random.Random(request["seed"]), request["size"])
-        return finished("", state, set())
-    if setup["class_name"] not in module.__dict__:
-        return failed("raised", f"the code defines no class {setup['class_name']!r}")
-    instance, hidden = build(module.__dict__[setup["class_name"]], request["state"])
-    before = {name: (vars(instance)[name], comparable(vars(instance)[name])) for name in hidden}
-    if request["op"] == "reset":
-        return finished("", vars(instance), set())
-    name = request["name"]
-    tool = None if name.startswith("_") else getattr(instance, name, None)
-    if not callable(tool):
-        return failed("raised", f"no tool {name!r}")
-    returned = tool(**request["arguments"])
-    try:
-        check_observation(returned, "the returned value")
-    except Refused as refused:
-        return failed("unserialisable", str(refused))
-    # What the constructor sets and the given state does not name stays outside the state, unless the call changed it.
-    state = vars(instance)
-    outside = {
-        key
-        for key, (value, text) in before.items()
-        if key in state and state[key] is value and comparable(value) == text
-    }
-    return finished(str(returned), state, outside)
-
-
-def build(cls: typing.Any, state: dict[str, typing.Any]) -> tuple[typing.Any, set[str]]:
-    """An instance with every key of the state set, and the attributes that only its constructor knows."""
-    try:
-        instance = cls()
-    except TypeError:
-        instance = cls({})  # the other constructor that environments of this style have
-    names = set(vars(instance)) - set(state)
-    for key, value in copy.deepcopy(state).items():
-        vars(instance)[key] = value
-    return instance, names
-
-
-def comparable(value: typing.Any) -> typing.Any:
-    """The JSON text of a value, to see whether a call changed it; NOTHING where there is no such text."""
-    try:
-        check_state(value, "")
-        return json.dumps(value)
-    except (Refused, TypeError, ValueError, RecursionError):
-        return NOTHING
-
-
-def finished(observation: str, state: typing.Any, outside: set[str]) -> dict[str, typing.Any]:
-    """The reply of a call that returned, or the reason why its state cannot be told faithfully."""
-    try:
-        exported = {key: value for key, value in state.items() if key not in outside}
-        check_state(exported, "state")
-    except RecursionError:
-        return failed("unserialisable", "the state is nested too deeply or contains itself")
-    except (Refused, AttributeError) as refused:
-        return failed("unserialisable", str(refused))
-    return {"status": "ok", "reason": "", "observation": observation, "state": exported}
-
-
-def failed(status: str, reason: str) -> dict[str, typing.Any]:
-    """The reply of a call without a result."""
-    return {"status": status, "reason": reason, "observation": None, "state": None}
-
-
-def check_state(value: typing.Any, where: str) -> None:
-    """Refuse what JSON would change: tuples, sets, other key types, subclasses and objects."""
-    kind = type(value)
-    if kind is dict:
-        for key, item in value.items():
-            if type(key) is not str:
-                raise Refused(f"{where} has a key of type {type(key).__name__}; JSON keys are text")
-            check_state(item, f"{where}.{key}")
-    elif kind is list:
-        for position, item in enumerate(value):
-            check_state(item, f"{where}[{position}]")
-    elif kind not in SCALARS:
-        raise Refused(f"{where} is of type {kind.__name__}, which JSON cannot carry")
-
-
-def check_observation(value: typing.Any, where: str) -> None:
-    """Refuse objects, whose text would name a memory address; plain containers of any kind are fine."""
-    kind = type(value)
-    if kind is dict:
-        for key, item in value.items():
-            check_observation(key, f"a key of {where}")
-            check_observation(item, f"{where}[{key!r}]")
-    elif kind in (list, tuple, set, frozenset):
-        for item in value:
-            check_observation(item, f"an element of {where}")
-    elif kind not in SCALARS:
-        raise Refused(f"{where} is of type {kind.__name__}, whose text is not the same on every run")
-
-
-def describe(error: BaseException) -> str:
-    """`ValueError: text (line 12)`, whatever the exception's own methods do."""
-    kind = type(error).__name__
-    try:
-        message = error.msg if isinstance(error, SyntaxError) else str(error)
-        text = f": {message[:300]}" if message else ""
-    except BaseException:
-        text = ""
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == FILE_NAME]
-    if isinstance(error, SyntaxError) and error.filename == FILE_NAME:
-        lines.append(error.lineno)
-    return f"{kind}{text}" + (f" (line {lines[-1]} of the code)" if lines else "")
+def main() -> None:
+    """Set up, say which layers there are, serve."""
+    server = Server(json.loads(child.read_frame(0)))
+    server.harden()
+    child.write_frame(1, json.dumps(server.layers).encode())
+    server.serve()
 
 
 if __name__ == "__main__":
-    serve()
+    main()

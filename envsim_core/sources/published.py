@@ -16,14 +16,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from pydantic import TypeAdapter, ValidationError
+
 from envsim_core._core import diff
 from envsim_core.config import Collect
 from envsim_core.errors import BadFile
-from envsim_core.records import Action, Environment, JsonObject, Sample, content_hash, open_text
+from envsim_core.records import Action, Environment, JsonObject, Sample, World, content_hash, open_text
 from envsim_core.strata import stratum_of
 
 T = TypeVar("T")
 BLANK = re.compile(r"[ \t\r\n]*")
+VOLATILE = TypeAdapter(list[list[str | int]])
+WORLD = TypeAdapter(World)
 FORMATS = "expected a JSON array of rows, or one row per line (JSONL)"
 
 
@@ -176,6 +180,7 @@ class RawRow:
         sample = Sample(
             sample_id=self.sample_id(task, f"{env_id}/{task_id}/{step}#{self.row}", taken),
             env_id=env_id,
+            domain=task["domain"] if isinstance(task.get("domain"), str) else "",
             task_id=task_id,
             step=step,
             stratum=stratum_of(arguments, observation, change_count),
@@ -185,6 +190,8 @@ class RawRow:
             observation=observation,
             state_before=before,
             state_after=after,
+            volatile=self.beside(detail, "volatile", VOLATILE) or [],
+            world=self.beside(detail, "world", WORLD),
         )
         return PublishedRow(self.row, sample, environment, self.stated_change_count(detail))
 
@@ -197,6 +204,15 @@ class RawRow:
             wanted = {dict: "an object", str: "a text"}[kind]  # type: ignore[index]
             raise self.bad(field, f"is not {wanted} but {_kind(value)}")
         return value
+
+    def beside(self, detail: JsonObject, key: str, kind: TypeAdapter[T]) -> T | None:
+        """What the published shape has no place for, and our own export adds."""
+        if key not in detail:
+            return None
+        try:
+            return kind.validate_python(detail[key])
+        except ValidationError as error:
+            raise self.bad(f"step_detail.{key}", error.errors()[0]["msg"]) from None
 
     def label(self, task: JsonObject, key: str) -> str:
         value = task.get(key)

@@ -14,12 +14,14 @@ from envsim_core._core import diff
 from envsim_core.config import Config
 from envsim_core.errors import BadFile
 from envsim_core.executor import Executor, Outcome
+from envsim_core.executor.freeze import World
 from envsim_core.policies import Policy, Setting, Unanswered, load_policy
 from envsim_core.records import GENERATOR, Action, Environment, JsonObject, Transition, read_rows, write_rows
+from envsim_core.records import World as WorldRow
 from envsim_core.sources import load_source
 from envsim_core.strata import stratum_of
 
-VERSION = "2"
+VERSION = "3"
 START = Action(name="__init__", arguments={})  # stands in the row of an environment that could not be started
 MAX_FAILED_STARTS = 3  # an environment that cannot be started thus often is given up
 
@@ -81,11 +83,12 @@ def explore_environment(environment: Environment, config: Config, setting: Setti
     settings = config.collect
     if not environment.scenarios:
         outcome = Outcome("raised", "no scenario: the log of collect-environments says why")
-        yield _row(environment, f"{environment.env_id}-none", 0, START, {}, outcome)
+        yield _row(environment, f"{environment.env_id}-none", 0, START, {}, outcome, None)
         return
     policy = load_policy(settings.policy).create(environment, setting)
     failed_starts = 0
-    with Executor(environment.code, environment.class_name, settings.limits) as executor:
+    world = World(seed=str(config.seed))
+    with Executor(environment.code, environment.class_name, settings.limits, world) as executor:
         for number in range(settings.trajectories):
             for scenario in environment.scenarios:
                 task_id = f"{scenario.task_id}.{number}"
@@ -94,7 +97,7 @@ def explore_environment(environment: Environment, config: Config, setting: Setti
                     continue
                 first = executor.reset(scenario.init_config)
                 if first.state_after is None:
-                    yield _row(environment, task_id, 0, START, scenario.init_config, first)
+                    yield _row(environment, task_id, 0, START, scenario.init_config, first, executor)
                     failed_starts += 1
                     if failed_starts == MAX_FAILED_STARTS:
                         return
@@ -121,7 +124,7 @@ def _trajectory(
             if action is None:
                 break
             outcome = executor.run(state, action)
-            row = _row(environment, task_id, step, action, state, outcome)
+            row = _row(environment, task_id, step, action, state, outcome, executor)
             if outcome.state_after is None or outcome.observation is None:
                 rows.append(row)
                 policy.learn(action, outcome, None)
@@ -133,10 +136,10 @@ def _trajectory(
         refused = policy.end(first, state)
     except Unanswered as error:
         reason = f"{error}; {len(rows)} calls were made before"
-        return [_row(environment, task_id, 0, START, first, Outcome("raised"), ("unanswered", reason))]
+        return [_row(environment, task_id, 0, START, first, Outcome("raised"), None, ("unanswered", reason))]
     if refused:
         reason = f"{refused}; {len(rows)} calls"
-        return [_row(environment, task_id, 0, START, first, Outcome("raised"), ("left_out", reason))]
+        return [_row(environment, task_id, 0, START, first, Outcome("raised"), None, ("left_out", reason))]
     return rows
 
 
@@ -147,8 +150,11 @@ def _row(
     action: Action,
     state: JsonObject,
     outcome: Outcome,
+    executor: Executor | None,
     ending: tuple[Literal["unanswered", "left_out"], str] | None = None,
 ) -> Transition:
+    """`executor`: the one that was asked, or None where none was."""
+    world = executor.world if executor is not None else None
     return Transition(
         transition_id=f"{task_id}.{step}",
         env_id=environment.env_id,
@@ -161,6 +167,8 @@ def _row(
         observation=outcome.observation,
         state_before=state,
         state_after=outcome.state_after,
+        world=WorldRow(seed=world.seed, now=world.now, hash_seed=world.hash_seed) if world is not None else None,
+        isolation=executor.isolation() if executor is not None else [],
     )
 
 

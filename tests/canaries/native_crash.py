@@ -1,0 +1,27 @@
+"""Canary: reads memory that is not there, in C.
+
+Expect: crashed: killed by SIGSEGV
+Held by: protocol
+"""
+
+
+def library():
+    """ctypes cannot be imported, but its classes are still there."""
+    waiting = [object]
+    while waiting:
+        kind = waiting.pop()
+        if kind.__name__ == "CDLL":
+            return kind(None, use_errno=True)
+        waiting += type.__subclasses__(kind)
+    raise RuntimeError("no ctypes")
+
+
+class Canary:
+    """An environment with one hostile tool and one innocent one."""
+
+    def attack(self, target):
+        library().strlen(1)
+
+    def greet(self, name):
+        self.greeted = name
+        return {"success": True, "hello": name}

@@ -1,0 +1,18 @@
+"""Canary: renames a file.
+
+Expect: raised: PermissionError
+Held by: landlock, seccomp
+"""
+
+import os
+
+
+class Canary:
+    """An environment with one hostile tool and one innocent one."""
+
+    def attack(self, target):
+        os.rename(target["folder"] + "/secret", target["folder"] + "/mine")
+
+    def greet(self, name):
+        self.greeted = name
+        return {"success": True, "hello": name}
