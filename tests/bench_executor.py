@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -25,6 +26,7 @@ from rich.table import Table
 
 from envsim_core.config import Collect, Config
 from envsim_core.executor import Executor
+from envsim_core.policies import Setting
 from envsim_core.records import Environment, Transition
 from envsim_core.sources import builtin
 from envsim_core.stages.collect import explore_environment
@@ -54,7 +56,11 @@ def explore(count: int, scenarios: int, steps: int) -> list[Trajectory]:
     settings = Collect(environments=names, scenarios_per_environment=scenarios, trajectories=1, steps=steps)
     found = []
     for environment in builtin.load_environments(settings, 1):
-        rows = [row for row in explore_environment(environment, Config(collect=settings)) if row.status == "ok"]
+        rows = [
+            row
+            for row in explore_environment(environment, Config(collect=settings), Setting(settings, "", Path()))
+            if row.status == "ok"
+        ]
         found += [Trajectory(environment, list(group)) for _, group in groupby(rows, key=lambda row: row.task_id)]
     return found
 

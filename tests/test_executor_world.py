@@ -15,6 +15,7 @@ from envsim_core.backends.baselines import Oracle
 from envsim_core.config import Collect, Config, Stratify
 from envsim_core.executor import Executor, Outcome
 from envsim_core.executor.freeze import DEFAULT_NOW, PID, World
+from envsim_core.policies import Setting
 from envsim_core.prompts import render_messages
 from envsim_core.records import Action, Environment, Sample, Scenario, Tool, content_hash, read_rows, write_rows
 from envsim_core.stages.collect import explore_environment
@@ -235,7 +236,7 @@ def test_what_the_clock_and_ids_bring_about_can_be_known_and_is_told_in_the_prom
     for clock in ("frozen", "in_prompt"):
         config = Config(collect=settings, stratify=Stratify.model_validate({"clock": clock}))
         write_rows(environments, [environment])
-        write_rows(transitions, explore_environment(environment, config))
+        write_rows(transitions, explore_environment(environment, config, Setting(settings, "", Path())))
         stratify_transitions(environments, transitions, benchmark, tmp_path / "composition", config)
         samples = list(read_rows(benchmark, Sample))
         assert len(samples) == 3

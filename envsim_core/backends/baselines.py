@@ -18,7 +18,7 @@ from typing import Any
 from envsim_core._core import diff
 from envsim_core.config import BaselineModel
 from envsim_core.errors import EnvSimError
-from envsim_core.executor import Executor
+from envsim_core.executor import Executor, world_of
 from envsim_core.executor.freeze import World
 from envsim_core.records import Environment, JsonObject, Sample
 
@@ -48,9 +48,7 @@ class Oracle:
             raise CannotAnswer(f'the code of sample "{sample.sample_id}" is not among the environments')
         if not environment.class_name:
             raise CannotAnswer(f"the code of {environment.env_id} has no class that Python can read")
-        told = sample.world
-        world = World(told.seed, told.now, told.hash_seed) if told is not None else World()
-        executor, lock = self._executor(environment, world)
+        executor, lock = self._executor(environment, world_of(sample.world))
         with lock:
             outcome = executor.run(sample.state_before, sample.action)
         if outcome.state_after is None or outcome.observation is None:

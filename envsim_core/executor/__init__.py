@@ -26,6 +26,7 @@ from envsim_core.errors import EnvSimError
 from envsim_core.executor.freeze import World
 from envsim_core.executor.layers import announce, bubblewrap
 from envsim_core.records import Action, JsonObject
+from envsim_core.records import World as WorldRow
 
 WORKER = Path(__file__).with_name("worker.py")
 MARGIN_S = 10.0  # the worker enforces the wall clock; a worker that is this late itself is killed
@@ -49,6 +50,11 @@ class Outcome:
 
 class ExecutorError(EnvSimError):
     """The worker itself could not be started: nothing that environment code can cause."""
+
+
+def world_of(row: WorldRow | None) -> World:
+    """The frozen world that a row tells of; the default one where it tells of none."""
+    return World() if row is None else World(row.seed, row.now, row.hash_seed)
 
 
 class Executor:

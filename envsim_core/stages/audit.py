@@ -16,6 +16,7 @@ from envsim_core import score
 from envsim_core._core import diff
 from envsim_core.backends.baselines import changes
 from envsim_core.config import Config, Limits
+from envsim_core.executor import world_of
 from envsim_core.executor.freeze import World
 from envsim_core.pool import content_of, draw, read_environments, read_pool
 from envsim_core.records import (
@@ -120,12 +121,7 @@ def _groups(
 
 
 def _key(sample: Sample) -> tuple[str, World]:
-    return sample.code_hash, _world(sample)
-
-
-def _world(sample: Sample) -> World:
-    told = sample.world
-    return World() if told is None else World(told.seed, told.now, told.hash_seed)
+    return sample.code_hash, world_of(sample.world)
 
 
 def _audit_group(
@@ -135,7 +131,7 @@ def _audit_group(
         why = "its code is not among the environments" if environment is None else "Python finds no class in its code"
         return [_row(sample, hidden, None, why) for sample, hidden in group]
     calls = [Call(sample.state_before, sample.action) for sample, _ in group]
-    findings = replay(environment, calls, _world(group[0][0]), limits)
+    findings = replay(environment, calls, world_of(group[0][0].world), limits)
     return [_row(sample, hidden, finding) for (sample, hidden), finding in zip(group, findings, strict=True)]
 
 

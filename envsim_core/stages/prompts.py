@@ -9,14 +9,15 @@ import json
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
 from statistics import median
 
 from envsim_core._core import diff, score
 from envsim_core.config import CodeForm, Limits
 from envsim_core.errors import BadFile
-from envsim_core.executor import Executor, Outcome
+from envsim_core.executor import Executor, Outcome, world_of
+from envsim_core.executor.freeze import World
 from envsim_core.prompts import PROMPT_VERSION, Code, render_request, sent_bytes
 from envsim_core.records import Environment, JsonObject, Request, Sample, read_rows, write_rows, write_text
 from envsim_core.slices import Source
@@ -108,9 +109,15 @@ class _Prover:
 
     def prove(self, text: str, samples: Sequence[Sample]) -> list[str]:
         """For each sample, why executing `text` does not give its truth; empty where it does."""
-        name = self.environment.class_name
-        with Executor(text, name, self.limits) as part, Executor(self.environment.code, name, self.limits) as whole:
-            return [self._why(part, whole, sample) for sample in samples]
+        found = []
+        # The samples of one benchmark mostly share a world.
+        for world, group in groupby(samples, key=lambda sample: world_of(sample.world)):
+            with self._executor(text, world) as part, self._executor(self.environment.code, world) as whole:
+                found += [self._why(part, whole, sample) for sample in group]
+        return found
+
+    def _executor(self, code: str, world: World) -> Executor:
+        return Executor(code, self.environment.class_name, self.limits, world)
 
     def _why(self, part: Executor, whole: Executor, sample: Sample) -> str:
         if self.lost >= MAX_LOST:

@@ -11,7 +11,7 @@ from pathlib import Path
 from envsim_core._core import diff
 from envsim_core.config import Config
 from envsim_core.errors import EnvSimError
-from envsim_core.executor.freeze import World as FrozenWorld
+from envsim_core.executor import world_of
 from envsim_core.pool import Candidate, draw, read_environments, read_pool, restrict
 from envsim_core.records import (
     Audited,
@@ -157,8 +157,7 @@ def _told(row: Transition, clock: str) -> World | None:
     """The sample's world; with `in_prompt` it tells the ids that the call would draw first."""
     if row.world is None or clock == "frozen":
         return row.world
-    world = FrozenWorld(row.world.seed, row.world.now, row.world.hash_seed)
-    call = world.for_call(row.state_before, row.action.name, row.action.arguments)
+    call = world_of(row.world).for_call(row.state_before, row.action.name, row.action.arguments)
     return row.world.model_copy(update={"next_ids": call.next_ids(TOLD_IDS)})
 
 
