@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import textwrap
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -246,6 +248,15 @@ def test_the_tool_alone_is_the_method_below_its_class() -> None:
     )
 
 
+@pytest.fixture
+def digits_as_usual() -> Iterator[None]:
+    """Python's own limit of digits, which other tests lift."""
+    limit = sys.get_int_max_str_digits()
+    sys.set_int_max_str_digits(sys.int_info.default_max_str_digits)
+    yield
+    sys.set_int_max_str_digits(limit)
+
+
 FINE = "class E:\n def tool(self): return 1\n"
 
 
@@ -270,7 +281,7 @@ FINE = "class E:\n def tool(self): return 1\n"
     ],
     ids=range(15),
 )
-def test_hostile_code_has_no_slice_and_says_why(code: str, why: str) -> None:
+def test_hostile_code_has_no_slice_and_says_why(code: str, why: str, digits_as_usual: None) -> None:
     with pytest.raises(Unsliceable, match=why):
         Source(code, "E").slice("tool")
 
