@@ -1,9 +1,9 @@
 //! One row: a sample scored, a completion read, and what is wrong with either.
 
-use crate::rows::Row;
+use crate::rows::{Cells, Row};
 use envsim_scorer::{
-    BadRecord, BadSample, Object, Prepared, Sample, Syntax, Value, Verdict, check_text, read_fields, read_value, score,
-    score_record,
+    BadRecord, BadSample, Object, Prepared, Sample, SampleCells, Syntax, Value, Verdict, check_text, read_fields,
+    read_value, score, score_cells, score_record,
 };
 use std::borrow::Cow;
 
@@ -53,8 +53,20 @@ pub(crate) fn score_row(row: Row<'_>, completion: Option<&[u8]>) -> Result<Verdi
             utf8(line, None)?;
             Ok(score_record(line, completion)?)
         }
-        Row::Cells(_) => Ok(score(&Sample::read(sample_value(row)?)?, completion)),
+        Row::Cells(cells) => match quick_cells(cells, completion) {
+            Some(verdict) => Ok(verdict),
+            None => Ok(score(&Sample::read(sample_value(row)?)?, completion)),
+        },
     }
+}
+
+/// The verdict on a row of a table as tables should be.
+fn quick_cells(cells: &Cells, completion: Option<&[u8]>) -> Option<Verdict> {
+    let [sample_id, state_before, state_after, observation, volatile] = [0, 1, 2, 3, 4].map(|at| cells.get(at));
+    let texts = [sample_id, state_before, state_after, observation, volatile];
+    texts.into_iter().flatten().all(|text| check_text(text).is_ok()).then_some(())?;
+    let (state_before, state_after, observation) = (state_before?, state_after?, observation?);
+    score_cells(&SampleCells { sample_id, state_before, state_after, observation, volatile }, completion)
 }
 
 /// The sample of a row, to be kept.

@@ -5,7 +5,7 @@ use crate::lockstep::{Suspect, lockstep};
 use crate::observation::Observation;
 use crate::raw::Taped;
 use crate::reader::{ReadError, Syntax, read_value};
-use crate::sample::{BadSample, KeptChange, Sample, TrueChanges, Truth, read_volatile};
+use crate::sample::{BadSample, Sample, TrueChanges, Truth, read_volatile};
 use crate::scan::space;
 use crate::segment::Segment;
 use crate::tape::Tape;
@@ -35,12 +35,12 @@ thread_local! {
 const KEPT_BYTES: usize = 1 << 24;
 
 #[derive(Default)]
-struct Tapes {
-    before: Tape,
+pub(crate) struct Tapes {
+    pub(crate) before: Tape,
     /// The state on that tape; empty if there is none. Records of one state, as several answers to a question or
     /// several calls in a state are, come one after the other, and its text is then read once.
     state: Vec<u8>,
-    after: Tape,
+    pub(crate) after: Tape,
     /// For what is checked and not kept.
     rest: Tape,
 }
@@ -49,19 +49,81 @@ struct Tapes {
 ///
 /// The verdict is the same; no value is made of what neither the truth nor the prediction changes.
 pub fn score_record(record: &[u8], completion: Option<&[u8]>) -> Result<Verdict, BadRecord> {
-    let mut tapes = TAPES.take();
-    let verdict = quick(record, completion, &mut tapes);
-    keep(tapes);
-    match verdict {
+    match with_tapes(|tapes| quick(record, completion, tapes)) {
         Some(verdict) => Ok(verdict),
         None => Ok(score(&Sample::read(read_value(record, Syntax::Json)?)?, completion)),
     }
 }
 
-fn keep(tapes: Tapes) {
+/// Do something with the tapes of this thread.
+pub(crate) fn with_tapes<R>(work: impl FnOnce(&mut Tapes) -> R) -> R {
+    let mut tapes = TAPES.take();
+    let result = work(&mut tapes);
     let is_small = [&tapes.before, &tapes.after, &tapes.rest].into_iter().all(Tape::is_small);
     if is_small && tapes.state.capacity() <= KEPT_BYTES {
         TAPES.set(tapes);
+    }
+    result
+}
+
+/// A sample in columns: the states and `volatile` as JSON texts, the rest as it is; all generalised UTF-8.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SampleCells<'t> {
+    /// The sample's id.
+    pub sample_id: Option<&'t [u8]>,
+    /// The state before.
+    pub state_before: &'t [u8],
+    /// The state after.
+    pub state_after: &'t [u8],
+    /// The true observation.
+    pub observation: &'t [u8],
+    /// Paths whose values are volatile.
+    pub volatile: Option<&'t [u8]>,
+}
+
+/// As [`score_record`], for a sample in columns; `None` where one of them is not as it should be, or unusual.
+///
+/// Then [`Sample::read`] on the values tells which, or gives the verdict.
+pub fn score_cells(sample: &SampleCells, completion: Option<&[u8]>) -> Option<Verdict> {
+    with_tapes(|tapes| quick_cells(sample, completion, tapes))
+}
+
+fn quick_cells(sample: &SampleCells, completion: Option<&[u8]>, tapes: &mut Tapes) -> Option<Verdict> {
+    let (before, after) = (sample.state_before, sample.state_after);
+    u32::try_from(before.len().max(after.len())).ok()?;
+    let (start, at) = (space(before, 0), space(after, 0));
+    if before.get(start) != Some(&b'{') || after.get(at) != Some(&b'{') {
+        return None;
+    }
+    let end = start + tapes.read_state(&before[start..])?;
+    tapes.after.clear();
+    let (after_end, suspects) =
+        lockstep((&before[start..end], &tapes.before), after, at, STATE_DEPTH, &mut tapes.after)?;
+    if space(before, end) != before.len() || space(after, after_end) != after.len() {
+        return None;
+    }
+    let fields = Fields {
+        before: start..end,
+        observation: Some(Field::Text(sample.observation)),
+        sample_id: sample.sample_id.map(Field::Text),
+        volatile: sample.volatile,
+    };
+    fields.score((before, &mut tapes.before), (after, &tapes.after), &suspects, completion)
+}
+
+/// Containers around a state in a record. (In a column there are none; one more costs nothing but a limit of 999.)
+const STATE_DEPTH: usize = 1;
+
+impl Tapes {
+    /// Read the state that a text begins with; the answer is its length.
+    fn read_state(&mut self, text: &[u8]) -> Option<usize> {
+        if self.state.is_empty() || !text.starts_with(&self.state) {
+            self.state.clear();
+            self.before.clear();
+            let end = self.before.read(text, 0, STATE_DEPTH)?;
+            self.state.extend_from_slice(&text[..end]);
+        }
+        Some(self.state.len())
     }
 }
 
@@ -69,10 +131,7 @@ fn keep(tapes: Tapes) {
 ///
 /// `None` for a field that is not there. Fails where the text is no JSON or no object, which `ReadError` tells.
 pub fn read_fields<'t, const N: usize>(text: &'t [u8], names: [&str; N]) -> Result<[Option<Value<'t>>; N], ReadError> {
-    let mut tapes = TAPES.take();
-    let cells = find_fields(text, names, &mut tapes.rest);
-    keep(tapes);
-    match cells {
+    match with_tapes(|tapes| find_fields(text, names, &mut tapes.rest)) {
         Some(places) => {
             let mut fields = [const { None }; N];
             for (field, place) in fields.iter_mut().zip(places) {
@@ -105,14 +164,13 @@ fn find_fields<const N: usize>(text: &[u8], names: [&str; N], tape: &mut Tape) -
 /// The verdict on a record that is as records should be. Whatever is wrong or unusual gives `None`.
 fn quick(record: &[u8], completion: Option<&[u8]>, tapes: &mut Tapes) -> Option<Verdict> {
     let (fields, suspects) = scan(record, tapes)?;
-    fields.score(record, &mut tapes.before, &tapes.after, &suspects, completion)
+    fields.score((record, &mut tapes.before), (record, &tapes.after), &suspects, completion)
 }
 
 /// Read a record onto the tapes of its states; the answer is its other fields, and where the states may differ.
-fn scan<'r>(record: &'r [u8], tapes: &mut Tapes) -> Option<(Fields<'r>, Vec<Suspect>)> {
+pub(crate) fn scan<'r>(record: &'r [u8], tapes: &mut Tapes) -> Option<(Fields<'r>, Vec<Suspect>)> {
     u32::try_from(record.len()).ok()?;
-    let Tapes { before, state, after, rest } = tapes;
-    after.clear();
+    tapes.after.clear();
     let mut fields = Fields::default();
     let mut suspects = None;
     let mut at = space(record, 0);
@@ -121,50 +179,49 @@ fn scan<'r>(record: &'r [u8], tapes: &mut Tapes) -> Option<(Fields<'r>, Vec<Susp
     }
     at = space(record, at + 1);
     loop {
-        rest.clear();
-        at = space(record, rest.read_key(record, at)?);
+        tapes.rest.clear();
+        at = space(record, tapes.rest.read_key(record, at)?);
         if record.get(at) != Some(&b':') {
             return None;
         }
         at = space(record, at + 1);
         let start = at;
-        match rest.key(record, 0) {
+        match tapes.rest.key(record, 0) {
             b"state_before" => {
                 if !fields.before.is_empty() || record.get(at) != Some(&b'{') {
                     return None;
                 }
-                let text = &record[at..];
-                if state.is_empty() || !text.starts_with(state) {
-                    state.clear();
-                    before.clear();
-                    let end = before.read(text, 0, 1)?;
-                    state.extend_from_slice(&text[..end]);
-                }
-                at += state.len();
+                at += tapes.read_state(&record[at..])?;
                 fields.before = start..at;
             }
             b"state_after" => {
                 if fields.before.is_empty() || suspects.is_some() || record.get(at) != Some(&b'{') {
                     return None;
                 }
-                let (end, found) = lockstep((&record[fields.before.clone()], before), record, at, 1, after)?;
+                let (end, found) = lockstep(
+                    (&record[fields.before.clone()], &tapes.before),
+                    record,
+                    at,
+                    STATE_DEPTH,
+                    &mut tapes.after,
+                )?;
                 at = end;
                 suspects = Some(found);
             }
-            name => {
-                let field = match name {
-                    b"observation" => Some(&mut fields.observation),
-                    b"sample_id" => Some(&mut fields.sample_id),
-                    b"volatile" => Some(&mut fields.volatile),
-                    _ => None,
-                };
-                at = rest.read(record, at, 1)?;
-                if let Some(field) = field
-                    && field.replace(&record[start..at]).is_some()
-                {
-                    return None;
-                }
+            b"observation" if fields.observation.is_none() => {
+                at = tapes.rest.read(record, at, STATE_DEPTH)?;
+                fields.observation = Some(Field::Json(&record[start..at]));
             }
+            b"sample_id" if fields.sample_id.is_none() => {
+                at = tapes.rest.read(record, at, STATE_DEPTH)?;
+                fields.sample_id = Some(Field::Json(&record[start..at])).filter(|id| !id.is_null());
+            }
+            b"volatile" if fields.volatile.is_none() => {
+                at = tapes.rest.read(record, at, STATE_DEPTH)?;
+                fields.volatile = Some(&record[start..at]);
+            }
+            b"observation" | b"sample_id" | b"volatile" => return None,
+            _ => at = tapes.rest.read(record, at, STATE_DEPTH)?,
         }
         at = space(record, at);
         match record.get(at)? {
@@ -182,22 +239,11 @@ fn scan<'r>(record: &'r [u8], tapes: &mut Tapes) -> Option<(Fields<'r>, Vec<Susp
 /// Containers with fewer members are searched from one end to the other.
 const LEAST_INDEXED: usize = 32;
 
-/// The same for what is kept, and so indexed once for many verdicts.
-const LEAST_KEPT_INDEXED: usize = 12;
-
 /// So many searches take no longer than a few readings of the text.
 const FEW_SEARCHES: usize = 64;
 
-/// The text of a JSON string.
-fn text(json: &[u8]) -> Option<Text<'_>> {
-    match read_value(json, Syntax::Json) {
-        Ok(Value::Str(text)) => Some(text),
-        _ => None,
-    }
-}
-
 /// The true changes, ordered by path.
-fn changes<'t>(before: &'t Taped<'t>, after: &'t Taped<'t>, suspects: &[Suspect]) -> Vec<Entry<'t, 't>> {
+pub(crate) fn changes<'t>(before: &'t Taped<'t>, after: &'t Taped<'t>, suspects: &[Suspect]) -> Vec<Entry<'t, 't>> {
     let mut entries = Vec::with_capacity(suspects.len());
     for suspect in suspects {
         let mut path: Vec<&[u8]> = suspect.path.iter().map(|&key| before.key(key)).collect();
@@ -213,29 +259,52 @@ fn changes<'t>(before: &'t Taped<'t>, after: &'t Taped<'t>, suspects: &[Suspect]
     entries
 }
 
+/// A text, plain or as JSON.
+#[derive(Clone, Copy)]
+enum Field<'t> {
+    Json(&'t [u8]),
+    Text(&'t [u8]),
+}
+
+impl<'t> Field<'t> {
+    fn is_null(self) -> bool {
+        matches!(self, Self::Json(b"null"))
+    }
+
+    fn text(self) -> Option<Text<'t>> {
+        match self {
+            Self::Text(text) => Some(Text::Borrowed(text)),
+            Self::Json(json) => match read_value(json, Syntax::Json) {
+                Ok(Value::Str(text)) => Some(text),
+                _ => None,
+            },
+        }
+    }
+}
+
 /// The other fields of a sample, as they stand in its text.
 #[derive(Default)]
-struct Fields<'t> {
+pub(crate) struct Fields<'t> {
     /// Where the state before stands.
-    before: Range<usize>,
-    observation: Option<&'t [u8]>,
-    sample_id: Option<&'t [u8]>,
+    pub(crate) before: Range<usize>,
+    observation: Option<Field<'t>>,
+    sample_id: Option<Field<'t>>,
     volatile: Option<&'t [u8]>,
 }
 
 impl<'r> Fields<'r> {
-    fn observation(&self) -> Option<Text<'r>> {
-        text(self.observation?)
+    pub(crate) fn observation(&self) -> Option<Text<'r>> {
+        self.observation?.text()
     }
 
-    fn id(&self) -> Option<Option<Text<'r>>> {
+    pub(crate) fn id(&self) -> Option<Option<Text<'r>>> {
         match self.sample_id {
-            None | Some(b"null") => Some(None),
-            Some(id) => text(id).map(Some),
+            None => Some(None),
+            Some(id) => id.text().map(Some),
         }
     }
 
-    fn volatile(&self) -> Option<Vec<Vec<Segment<'static>>>> {
+    pub(crate) fn volatile(&self) -> Option<Vec<Vec<Segment<'static>>>> {
         match self.volatile {
             None => Some(Vec::new()),
             Some(paths) => read_volatile(&read_value(paths, Syntax::Json).ok()?).ok(),
@@ -244,22 +313,21 @@ impl<'r> Fields<'r> {
 
     fn score(
         &self,
-        record: &[u8],
-        tape: &mut Tape,
-        after: &Tape,
+        (text, tape): (&[u8], &mut Tape),
+        (after_text, after): (&[u8], &Tape),
         suspects: &[Suspect],
         completion: Option<&[u8]>,
     ) -> Option<Verdict> {
         let observation = Observation::unread(self.observation()?);
         let (id, volatile) = (self.id()?, self.volatile()?);
-        let state = &record[self.before.clone()];
+        let state = &text[self.before.clone()];
         Some(judge(id.as_deref(), completion, |verdict, prediction| {
             let searches = prediction.searches();
             if searches > FEW_SEARCHES {
                 tape.index(state, LEAST_INDEXED.max(tape.len() as usize / searches));
             }
             let before = Taped { text: state, tape };
-            let after = Taped { text: record, tape: after };
+            let after = Taped { text: after_text, tape: after };
             let changes = changes(&before, &after, suspects);
             let truth = Truth {
                 before: View::Raw(before.at(0)),
@@ -270,105 +338,6 @@ impl<'r> Fields<'r> {
             };
             fill(verdict, &truth, prediction);
         }))
-    }
-}
-
-/// A sample kept in memory, so that a verdict costs no more than its completion and the paths that it touches.
-#[derive(Debug)]
-pub struct Prepared(Form);
-
-#[derive(Debug)]
-enum Form {
-    Text(Box<PreparedText>),
-    Values(Box<Sample<'static>>),
-}
-
-#[derive(Debug)]
-struct PreparedText {
-    record: Box<[u8]>,
-    /// Where the state before stands.
-    state: Range<usize>,
-    before: Tape,
-    after: Tape,
-    changes: Vec<KeptChange>,
-    id: Option<Text<'static>>,
-    observation: Observation<'static>,
-    volatile: Vec<Vec<Segment<'static>>>,
-}
-
-impl Prepared {
-    /// Read a sample from its JSON text (generalised UTF-8).
-    pub fn read(record: &[u8]) -> Result<Self, BadRecord> {
-        let mut tapes = TAPES.take();
-        let prepared = prepare(record, &mut tapes);
-        keep(tapes);
-        match prepared {
-            Some(prepared) => Ok(Self(Form::Text(Box::new(prepared)))),
-            None => Ok(Sample::read(read_value(record, Syntax::Json)?.into_owned())?.into()),
-        }
-    }
-
-    /// The sample's id, if it has one.
-    pub fn id(&self) -> Option<&[u8]> {
-        match &self.0 {
-            Form::Text(sample) => sample.id.as_deref(),
-            Form::Values(sample) => sample.id(),
-        }
-    }
-
-    /// Score one completion, as [`score`] does.
-    pub fn score(&self, completion: Option<&[u8]>) -> Verdict {
-        match &self.0 {
-            Form::Text(sample) => sample.score(completion),
-            Form::Values(sample) => score(sample, completion),
-        }
-    }
-}
-
-impl From<Sample<'static>> for Prepared {
-    fn from(sample: Sample<'static>) -> Self {
-        Self(Form::Values(Box::new(sample)))
-    }
-}
-
-fn prepare(record: &[u8], tapes: &mut Tapes) -> Option<PreparedText> {
-    let (fields, suspects) = scan(record, tapes)?;
-    let before = Taped { text: &record[fields.before.clone()], tape: &tapes.before };
-    let after = Taped { text: record, tape: &tapes.after };
-    let changes = changes(&before, &after, &suspects);
-    let own = |text: Text| Text::Owned(text.into_owned());
-    let kept = |entry: Entry| KeptChange {
-        path: entry.path.iter().map(|key| Text::Owned(key.to_vec())).collect(),
-        before: entry.before.and_then(View::cell),
-        after: entry.after.and_then(View::cell),
-    };
-    let changes = changes.into_iter().map(kept).collect();
-    Some(PreparedText {
-        record: record.into(),
-        state: fields.before.clone(),
-        before: tapes.before.indexed(before.text, LEAST_KEPT_INDEXED),
-        after: tapes.after.indexed(record, LEAST_KEPT_INDEXED),
-        changes,
-        id: fields.id()?.map(own),
-        observation: Observation::new(own(fields.observation()?)),
-        volatile: fields.volatile()?,
-    })
-}
-
-impl PreparedText {
-    fn score(&self, completion: Option<&[u8]>) -> Verdict {
-        let before = Taped { text: &self.record[self.state.clone()], tape: &self.before };
-        let after = Taped { text: &self.record, tape: &self.after };
-        judge(self.id.as_deref(), completion, |verdict, prediction| {
-            let truth = Truth {
-                before: View::Raw(before.at(0)),
-                changes: TrueChanges::Taped { before: &before, after: &after, changes: &self.changes },
-                after: None,
-                observation: &self.observation,
-                volatile: &self.volatile,
-            };
-            fill(verdict, &truth, prediction);
-        })
     }
 }
 

@@ -2,8 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use envsim_scorer::{
-    BadRecord, Mismatch, Prepared, Sample, Syntax, Value, Verdict, check_text, fingerprint, lossy, read_value, score,
-    score_record, to_json,
+    BadRecord, Mismatch, Prepared, Sample, SampleCells, Syntax, Value, Verdict, check_text, fingerprint, lossy,
+    read_value, score, score_cells, score_record, to_json,
 };
 use std::path::Path;
 
@@ -273,9 +273,35 @@ fn completion(before: &Value<'static>, after: &Value<'static>, rng: &mut Rng) ->
     [b"{\"feedback\": \"{'success': True}\", \"config_changes\": [", inside, comma, more, b"]}"].concat()
 }
 
+/// The same in columns. What is unusual there is left to values.
+fn check_cells(before: &[u8], after: &[u8], completion: &[u8]) -> bool {
+    let cells = SampleCells {
+        sample_id: Some(b"s"),
+        state_before: before,
+        state_after: after,
+        observation: b"{'success': True}",
+        volatile: Some(b"[[\"a\"]]"),
+    };
+    let Some(quick) = score_cells(&cells, Some(completion)) else { return false };
+    let rest = br#""sample_id": "s", "observation": "{'success': True}", "volatile": [["a"]]}"#;
+    let record = [b"{\"state_before\": ", before, b", \"state_after\": ", after, b", ", &rest[..]].concat();
+    assert_eq!(told(Ok(quick)), told(by_values(&record, Some(completion))), "{}", lossy(&record));
+    true
+}
+
 /// How many records; `ENVSIM_STRESS=n` makes it n.
 fn rounds() -> usize {
-    std::env::var("ENVSIM_STRESS").map_or(20_000, |count| count.parse().unwrap())
+    std::env::var("ENVSIM_STRESS").map_or(8_000, |count| count.parse().unwrap())
+}
+
+fn break_somewhere(text: &mut Vec<u8>, rng: &mut Rng) {
+    let at = rng.below(text.len());
+    let byte = *rng.pick(b"{}[]\",:\\u0159eE+-.tn \n\x01x");
+    match rng.below(3) {
+        0 => text[at] = byte,
+        1 => text.insert(at, byte),
+        _ => drop(text.remove(at)),
+    }
 }
 
 #[test]
@@ -294,6 +320,12 @@ fn any_spelling_gets_the_verdict_of_its_values() {
         // An answer on its own stays text, one among prose becomes values: only the strategy may tell them apart.
         let among_prose = [b"The answer: ", &completion[..]].concat();
         let wild = rng.one_in(2);
+        let cells = [&before, &after].map(|state| {
+            let mut text = Vec::new();
+            spell(&mut text, state, &mut rng, wild);
+            text
+        });
+        assert!(check_cells(&cells[0], &cells[1], &completion));
         let mut record = record(&before, &after, &mut rng, wild);
         check(&record, Some(&completion));
         let told = |completion: &[u8]| {
@@ -302,16 +334,16 @@ fn any_spelling_gets_the_verdict_of_its_values() {
         assert_eq!(told(&completion), told(&among_prose), "{}\n{}", lossy(&record), lossy(&completion));
         // And once more with something broken, which has to be noticed in the same place.
         for _ in 0..=rng.below(2) {
-            let at = rng.below(record.len());
-            let byte = *rng.pick(b"{}[]\",:\\u0159eE+-.tn \n\x01x");
-            match rng.below(3) {
-                0 => record[at] = byte,
-                1 => record.insert(at, byte),
-                _ => drop(record.remove(at)),
-            }
+            break_somewhere(&mut record, &mut rng);
         }
         if check_text(&record).is_ok() {
             check(&record, Some(&completion));
+        }
+        let [before, mut after] = cells;
+        break_somewhere(&mut after, &mut rng);
+        if check_text(&after).is_ok() {
+            check_cells(&before, &after, &completion);
+            check_cells(&after, &before, &completion);
         }
     }
 }
