@@ -370,7 +370,7 @@ fn limits_are_the_same_for_a_record_as_for_its_values() {
 /// Everything that makes one search long, many times: it has to stay near linear.
 #[test]
 fn large_objects_with_many_changes_take_no_longer_than_their_size() {
-    let size = 30_000;
+    let size = 30_000_i64;
     let entries = |step: usize, tail: &str| -> String {
         let entries: Vec<String> =
             (0..size).step_by(step).map(|i| format!("\"k{}\": {i}{tail}", (i * 7919) % size)).collect();
