@@ -68,7 +68,8 @@ class Scenario(Record):
 class Environment(Record):
     """An environment: a plain Python class whose state is `vars(instance)` and whose tools are methods.
 
-    `introduction` is what its source tells an agent about it: what it is for, and its rules.
+    `introduction` is what its source tells an agent about it: what it is for, and its rules. `prelude` and `epilogue`
+    are run around the code and shown to nobody: what a source needs to run code that was written for another executor.
     """
 
     env_id: str
@@ -80,6 +81,17 @@ class Environment(Record):
     tools: list[Tool]
     scenarios: list[Scenario]
     introduction: str = ""
+    prelude: str = ""
+    epilogue: str = ""
+
+    @property
+    def runnable(self) -> str:
+        """All the code that the executor gets."""
+        return self.runnable_with(self.code)
+
+    def runnable_with(self, code: str) -> str:
+        """As `runnable`, with another text (a part of the code) in the place of the code."""
+        return "\n\n".join(text for text in (self.prelude, code, self.epilogue) if text)
 
 
 class World(Record):

@@ -99,7 +99,7 @@ def named_kinds(kinds: set[str]) -> list[str]:
 
 
 def _run(environment: Environment, calls: Sequence[Call], world: World, limits: Limits) -> list[Outcome]:
-    with Executor(environment.code, environment.class_name, limits, world) as executor:
+    with Executor(environment.runnable, environment.class_name, limits, world) as executor:
         return list(executor.run_many((call.state, call.action) for call in calls))
 
 
@@ -121,7 +121,7 @@ def _probe(environment: Environment, found: Iterable[tuple[Finding, Call]], worl
         )
         for _, call in pairs
     ]
-    with Executor(f"{environment.code}\n\n{PROBE}", "EnvsimProbe", limits, world) as executor:
+    with Executor(f"{environment.runnable}\n\n{PROBE}", "EnvsimProbe", limits, world) as executor:
         for (finding, _), outcome in zip(pairs, executor.run_many(requests), strict=True):
             if outcome.observation is None:
                 finding.unexamined = f"{outcome.status}: {outcome.reason}"

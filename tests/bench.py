@@ -42,6 +42,7 @@ PLAIN = "plain Python: json.loads, deepcopy, apply, =="
 SIMDJSON = "simdjson: parse the sample, nothing else"
 LINES = "envsim_core.score_batch, JSON lines, 1 thread"
 FILE = "envsim_core.score_file, 1 thread"
+FILE_RUNS = "the same, calls on one state in a row"
 FILE_2 = "envsim_core.score_file, 2 threads"
 ORJSON = "orjson(before), apply in place, =="
 JSONPATCH = "orjson(before), jsonpatch, =="
@@ -203,16 +204,26 @@ def in_rate(time_s: float, rows: list[Case]) -> tuple[str, str]:
     return f"{time_s / len(rows) * 1e6:,.1f}", f"{size / time_s / 1e6:,.0f}"
 
 
+def write_files(rows: list[Case], samples: Path, answers: Path) -> None:
+    samples.write_bytes(b"".join(case.line + b"\n" for case in rows))
+    ids = [orjson.loads(case.line)["sample_id"] for case in rows]
+    texts = [{"sample_id": i, "completion": case.completion} for i, case in zip(ids, rows, strict=True)]
+    answers.write_text("".join(json.dumps(text) + "\n" for text in texts))
+
+
 def bench_size(size: str, folder: Path) -> dict[str, float]:
     """Print the table of one size and return seconds per contestant."""
     rows = cases(size)
     lines, texts = [case.line for case in rows], [case.completion for case in rows]
     samples, answers = folder / f"{size}.jsonl", folder / f"{size}.answers.jsonl"
-    samples.write_bytes(b"\n".join(lines) + b"\n")
-    answers.write_text("".join(json.dumps({"sample_id": str(i), "completion": t}) + "\n" for i, t in enumerate(texts)))
+    write_files(rows, samples, answers)
+    # The core does not read a state again that the row before had, so both orders are shown.
+    shuffled = random.Random(0).sample(rows, len(rows))
+    mixed, mixed_answers = folder / f"{size}.mixed.jsonl", folder / f"{size}.mixed.answers.jsonl"
+    write_files(shuffled, mixed, mixed_answers)
     out = folder / f"{size}.parquet"
 
-    def file(threads: int) -> Callable[[], None]:
+    def file(threads: int, samples: Path = mixed, answers: Path = mixed_answers) -> Callable[[], None]:
         def work() -> None:
             out.unlink(missing_ok=True)
             ec.score_file(samples, answers, out, threads=threads)
@@ -228,6 +239,7 @@ def bench_size(size: str, folder: Path) -> dict[str, float]:
         SIMDJSON: seconds(each(parse_only, rows)),
         LINES: seconds(lambda: ec.score_batch(lines, texts, threads=1)),
         FILE: seconds(file(1)),
+        FILE_RUNS: seconds(file(1, samples, answers)),
         FILE_2: seconds(file(2)),
         ORJSON: seconds(each(best_python, rows)),
         JSONPATCH: seconds(each(json_patch, rows)),

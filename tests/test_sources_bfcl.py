@@ -82,7 +82,7 @@ def test_a_state_is_json_from_which_the_same_call_gives_the_same(
     drawn = random.Random(1).sample([row for row in rows if row.hidden], 12)
     for row in [*drawn, *random.Random(2).sample(rows, 12)]:
         environment = codes[row.env_id]
-        with Executor(environment.code, environment.class_name) as executor:
+        with Executor(environment.runnable, environment.class_name) as executor:
             again = executor.run(json.loads(json.dumps(row.state_before)), row.action)
         assert (again.observation, again.state_after) == (row.observation, row.state_after)
 
@@ -93,7 +93,7 @@ def test_what_no_method_reads_is_no_part_of_the_state() -> None:
     text = json.dumps(environment.scenarios[0].init_config)
     assert "_last_modified" not in text and "_api_description" not in text
     assert environment.scenarios[0].init_config["_current_dir"] == {"$ref": ["root"]}
-    with Executor(environment.code, environment.class_name) as executor:
+    with Executor(environment.runnable, environment.class_name) as executor:
         first = executor.reset(environment.scenarios[0].init_config).state_after
         assert first is not None
         outcome = executor.run(first, Action(name="cd", arguments={"folder": "document"}))

@@ -65,7 +65,7 @@ class Oracle:
         key = environment.code_hash, world
         with self._lock:
             if key not in self._executors:
-                self._executors[key] = Executor(environment.code, environment.class_name, world=world), Lock()
+                self._executors[key] = Executor(environment.runnable, environment.class_name, world=world), Lock()
             self._executors.move_to_end(key)
             if len(self._executors) > OPEN_EXECUTORS:
                 _, (oldest, lock) = self._executors.popitem(last=False)

@@ -145,7 +145,8 @@ def read_call(text: str, signature: ast.arguments) -> Action:
 
 
 def _environment(root: Path, name: str, long: bool, tasks: list[Task], settings: Collect) -> Environment:
-    code = environment_code(root, name, long)
+    prelude, code, epilogue = environment_code(root, name, long)
+    runnable = "\n\n".join((prelude, code, epilogue))
     owned = [task for task in tasks if name in task.classes and (task.category == LONG) == long]
     identity = env_id(name, LONG if long else "")
     path, _ = _class_file(root, name)
@@ -155,9 +156,11 @@ def _environment(root: Path, name: str, long: bool, tasks: list[Task], settings:
         summary=f"{name} of the Berkeley Function Calling Leaderboard",
         class_name=name,
         code=code,
-        code_hash=content_hash(code),
+        code_hash=content_hash(runnable),
+        prelude=prelude,
+        epilogue=epilogue,
         tools=list(_tools(root / "data/multi_turn_func_doc" / f"{path.stem}.json")),
-        scenarios=list(_scenarios(root, name, code, owned[: settings.scenarios_per_environment], settings)),
+        scenarios=list(_scenarios(root, name, runnable, owned[: settings.scenarios_per_environment], settings)),
     )
 
 
@@ -189,24 +192,24 @@ def _calls(root: Path, name: str, task: Task) -> Iterator[Action]:
             yield read_call(text, _methods(root, name)[called].args)
 
 
-def environment_code(root: Path, name: str, long: bool) -> str:
-    """The class as the executor gets it: with its state as JSON between calls, and all that it imports from BFCL."""
+def environment_code(root: Path, name: str, long: bool) -> tuple[str, str, str]:
+    """The class with all that it imports from BFCL, between what keeps its state as JSON between calls."""
     path, module = _class_file(root, name)
     text = path.read_text(encoding="utf-8")
     lines = text.splitlines(keepends=True)
+    prelude = _body(STATE)
     unread = sorted(unread_attributes(module))
     classes = [node.name for node in module.body if isinstance(node, ast.ClassDef)]
     known = ", ".join(f'"{one}": {one}' for one in classes if one != name)
     for node in reversed(module.body):
-        if isinstance(node, ast.ClassDef) and node.name == name:
-            lines.insert(node.lineno - 1, f"@json_state({{{known}}}, {unread})\n")
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("bfcl_eval."):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("bfcl_eval."):
             wanted = {alias.name for alias in node.names}
             lines[node.lineno - 1 : node.end_lineno] = _constants(path.with_name("long_context.py"), wanted, long)
         elif isinstance(node, ast.Import) and any(alias.name == "mpmath" for alias in node.names):
-            lines[node.lineno - 1 : node.end_lineno] = ["\n", _body(MPMATH), "\n"]
+            lines[node.lineno - 1 : node.end_lineno] = []
+            prelude += f"\n\n{_body(MPMATH)}"
     own = "".join(lines).replace("random.Random(", "Generator(")
-    return f"{_body(STATE)}\n\n{own}"
+    return prelude, own, f"{name} = json_state({{{known}}}, {unread})({name})\n"
 
 
 def unread_attributes(module: ast.Module) -> set[str]:

@@ -81,7 +81,7 @@ def _with_telling_checks(
     environment: Environment, settings: Collect, checker: Checker, dropped: Counter[str]
 ) -> Environment:
     scenarios = []
-    with Executor(environment.code, environment.class_name, settings.limits) as executor:
+    with Executor(environment.runnable, environment.class_name, settings.limits) as executor:
         for scenario in environment.scenarios:
             first = executor.reset(scenario.init_config).state_after if scenario.checks else None
             checks = []

@@ -116,7 +116,7 @@ def published_row(sample: Sample, environment: Environment) -> JsonObject:
             "config_change": {"changes": changed, "change_count": len(changed)},
             **extra,
         },
-        "env_code": environment.code,
+        "env_code": environment.runnable,
     }
 
 
@@ -166,7 +166,7 @@ def _environment_row(environment: Environment, side: str) -> JsonObject:
         "domain": environment.domain,
         "summary": environment.summary,
         "class_name": environment.class_name,
-        "code": environment.code,
+        "code": environment.runnable,
         "tools": json.dumps([tool.model_dump() for tool in environment.tools]),
         "split": side,
     }

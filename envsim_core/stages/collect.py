@@ -88,7 +88,7 @@ def explore_environment(environment: Environment, config: Config, setting: Setti
     policy = load_policy(settings.policy).create(environment, setting)
     failed_starts = 0
     world = World(seed=str(config.seed))
-    with Executor(environment.code, environment.class_name, settings.limits, world) as executor:
+    with Executor(environment.runnable, environment.class_name, settings.limits, world) as executor:
         for number in range(settings.trajectories):
             for scenario in environment.scenarios:
                 task_id = f"{scenario.task_id}.{number}"

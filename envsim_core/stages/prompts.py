@@ -117,7 +117,7 @@ class _Prover:
         return found
 
     def _executor(self, code: str, world: World) -> Executor:
-        return Executor(code, self.environment.class_name, self.limits, world)
+        return Executor(self.environment.runnable_with(code), self.environment.class_name, self.limits, world)
 
     def _why(self, part: Executor, whole: Executor, sample: Sample) -> str:
         if self.lost >= MAX_LOST:
