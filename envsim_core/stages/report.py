@@ -1,4 +1,4 @@
-"""Report: verdicts in, one self-contained page out, with the same numbers as JSON, Parquet and Markdown."""
+"""Report: verdicts in, one self-contained page out, with the same numbers as JSON, Parquet, Markdown and LaTeX."""
 
 from __future__ import annotations
 
@@ -19,9 +19,16 @@ from envsim_core.errors import BadFile
 from envsim_core.records import Sample, atomic_path, read_rows, write_json, write_text
 from envsim_core.report.document import FAILURES, OUTCOMES, Benchmark, Document, Stratum, build_document
 from envsim_core.report.page import render_page
+from envsim_core.report.tables import (
+    latex_leaderboard,
+    markdown_comparisons,
+    markdown_leaderboard,
+    sample_counts,
+    short_columns,
+)
 from envsim_core.strata import OUTSIDE, STRATA, group_of
 
-VERSION = "1"
+VERSION = "2"
 
 # A verdict table has these; what else METRICS reads (the published columns) may be missing.
 REQUIRED = (
@@ -47,7 +54,7 @@ def write_report(
     confidence: float = metrics.CONFIDENCE,
     published_lines: bool = True,
 ) -> Document:
-    """Write index.html, leaderboard.json, .md, .parquet and strata.parquet into the folder `report`.
+    """Write the page, the leaderboard, the strata and the comparisons of models into the folder `report`.
 
     `scores` names, per model, the folder with its verdicts.parquet and summary.json; `composition` is what stratify
     wrote, or None for a benchmark that was not drawn here. Equal inputs give equal bytes. Raises BadFile when a file
@@ -67,11 +74,15 @@ def write_report(
         published_lines=published_lines,
     )
     write_json(report / "leaderboard.json", document.data)
+    write_json(report / "comparisons.json", document.pairs.data)
     write_text(report / "leaderboard.md", markdown_leaderboard(document.data))
-    for name, table in (("leaderboard", document.leaderboard), ("strata", document.strata)):
+    write_text(report / "leaderboard.tex", latex_leaderboard(document.data))
+    write_text(report / "comparisons.md", markdown_comparisons(document.data, document.pairs.data))
+    tables = {"leaderboard": document.leaderboard, "strata": document.strata, "comparisons": document.pairs.table}
+    for name, table in tables.items():
         with atomic_path(report / f"{name}.parquet") as temporary:
             table.write_parquet(temporary)
-    write_text(report / "index.html", render_page(document.data))
+    write_text(report / "index.html", render_page(document.data, document.pairs.data))
     return document
 
 
@@ -165,36 +176,15 @@ def _read_object(path: Path) -> dict[str, Any]:
     return value
 
 
-# The columns of the short leaderboards: metric and heading.
-SHORT = (
-    ("config_match", "CM"),
-    ("feedback_match", "FM"),
-    ("config_match_masked", "CM masked"),
-    ("config_match_published_hosted", "CM published, hosted"),
-    ("config_match_published_own", "CM published, own"),
-)
-
 # In a terminal narrower than this (columns of text), only these rates are shown.
 WIDE_TERMINAL = 118
 NARROW_METRICS = ("config_match", "feedback_match", "config_match_published_hosted")
 
 
-def markdown_leaderboard(data: Mapping[str, Any]) -> str:
-    """The leaderboard as a Markdown table."""
-    columns = _short_columns(data)
-    heads = ["Model", *(head for _, head in columns), "n", "Unreadable", "Refused", "Failed"]
-    lines = ["| " + " | ".join(heads) + " |", "|---" + "|---:" * (len(heads) - 1) + "|"]
-    for model in data["models"]:
-        name = "".join(f"\\{letter}" if letter in "\\|*_`<>[]" else letter for letter in model["model"])
-        cells = [name, *(model["metrics"][metric]["text"] for metric, _ in columns), *_sample_counts(model)]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
-
-
 def print_leaderboard(data: Mapping[str, Any], page: Path, console: Console | None = None) -> None:
     """Show the leaderboard of `data` (leaderboard.json) in the terminal, and where the page is."""
     console = console or Console()
-    columns, roomy = _short_columns(data), console.width >= WIDE_TERMINAL
+    columns, roomy = short_columns(data), console.width >= WIDE_TERMINAL
     if not roomy:
         columns = [column for column in columns if column[0] in NARROW_METRICS]
     table = Table(header_style="bold", box=SIMPLE_HEAD, pad_edge=False)
@@ -204,21 +194,10 @@ def print_leaderboard(data: Mapping[str, Any], page: Path, console: Console | No
     for model in data["models"]:
         rates = [metrics.rate_of(model["metrics"][metric]) for metric, _ in columns]
         cells = [f"{rate.percent}\n{rate.bounds}" if rate.n else "n = 0" for rate in rates]
-        counts = _sample_counts(model)
+        counts = sample_counts(model)
         table.add_row(Text(_plain(model["model"])), *map(Text, (*cells, *(counts if roomy else counts[::3]))))
     console.print(table)
     console.print(f"Report: {page.resolve()}", markup=False, highlight=False, soft_wrap=True)
-
-
-def _short_columns(data: Mapping[str, Any]) -> list[tuple[str, str]]:
-    counted = {metric for model in data["models"] for metric in model["metrics"]}
-    return [(metric, head) for metric, head in SHORT if metric in counted]
-
-
-def _sample_counts(model: Mapping[str, Any]) -> list[str]:
-    outcomes = model["outcomes"]
-    answered = model["samples"] - outcomes["failed"]
-    return [str(answered), *(str(outcomes[name]) for name in ("unparsed", "refused", "failed"))]
 
 
 def _plain(text: str) -> str:
