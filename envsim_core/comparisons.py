@@ -259,7 +259,7 @@ def _verdict(row: Mapping[str, Any], p: float, level: float) -> dict[str, str]:
     if not row["only_first"] and not row["only_second"]:
         return {"verdict": NOT_DISTINGUISHABLE, "reason": "the same samples are right"}
     if p >= level:
-        return {"verdict": NOT_DISTINGUISHABLE, "reason": "chance explains the difference"}
+        return {"verdict": NOT_DISTINGUISHABLE, "reason": "chance can explain the difference"}
     if abs(row["difference"]) < row["minimum_detectable"]:
         return {"verdict": NOT_DISTINGUISHABLE, "reason": "smaller than what so many samples reliably show"}
     few = "" if row["resampled"] == "environment" else ", in these few environments"
