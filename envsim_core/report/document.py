@@ -85,10 +85,14 @@ def build_document(
     versions: Mapping[str, str],
     *,
     title: str,
+    model_versions: Mapping[str, Mapping[str, str]],
     confidence: float = metrics.CONFIDENCE,
     published_lines: bool = True,
 ) -> Document:
-    """Count everything once. `verdicts` has, per model, one verdict row for each sample of the benchmark."""
+    """Count everything once. `verdicts` has, per model, one verdict row for each sample of the benchmark.
+
+    `versions` are the report's, `model_versions` say per model which scorer wrote its verdicts.
+    """
     keys = benchmark.keys()
     tables: list[pl.DataFrame] = []
     models: list[dict[str, Any]] = []
@@ -102,6 +106,7 @@ def build_document(
         models.append(
             {
                 "model": model,
+                "versions": dict(model_versions[model]),
                 "samples": joined.height,
                 "outcomes": {name: outcomes.get(name, 0) for name in OUTCOMES},
                 "failures": {name: failures.get(name, 0) for name in FAILURES},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from envsim_core.report.tables import (
     sample_counts,
     short_columns,
 )
+from envsim_core.report.terminal import printable
 from envsim_core.strata import OUTSIDE, STRATA, group_of
 
 VERSION = "2"
@@ -62,13 +63,12 @@ def write_report(
     """
     asked = read_benchmark(benchmark, composition)
     verdicts = {model: read_verdicts(folder / "verdicts.parquet", asked.samples) for model, folder in scores.items()}
+    versions = {model: read_versions(folder / "summary.json", asked.sha256) for model, folder in scores.items()}
     document = build_document(
         asked,
         verdicts,
-        {
-            "report_stage": VERSION,
-            **read_versions([folder / "summary.json" for folder in scores.values()], asked.sha256),
-        },
+        {"report_stage": VERSION, **joined_versions(versions)},
+        model_versions=versions,
         title=title,
         confidence=confidence,
         published_lines=published_lines,
@@ -151,19 +151,24 @@ def read_verdicts(path: Path, samples: pl.DataFrame) -> pl.DataFrame:
     return table
 
 
-def read_versions(summaries: Sequence[Path], benchmark_sha256: str) -> dict[str, str]:
-    """The versions that the models' summaries name, each once: two of them under one name are both shown.
+def read_versions(summary: Path, benchmark_sha256: str) -> dict[str, str]:
+    """The versions that a model's summary names. Raises BadFile when it belongs to another benchmark file."""
+    told = _read_object(summary)
+    if told.get("benchmark_sha256") != benchmark_sha256:
+        raise BadFile(summary, None, "benchmark_sha256", "is not that of the benchmark; score this model again")
+    versions = told.get("versions")
+    if not isinstance(versions, dict) or "scorer" not in versions:
+        raise BadFile(summary, None, "versions", "does not name the scorer; score this model again")
+    return {name: str(version) for name, version in versions.items()}
 
-    Raises BadFile when a summary belongs to another benchmark file.
-    """
+
+def joined_versions(versions: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    """Each version that some model has, once: two of them under one name are both shown."""
     found: dict[str, set[str]] = {}
-    for path in summaries:
-        summary = _read_object(path)
-        if summary.get("benchmark_sha256") != benchmark_sha256:
-            raise BadFile(path, None, "benchmark_sha256", "is not that of the benchmark; score this model again")
-        for name, version in summary.get("versions", {}).items():
-            found.setdefault(name, set()).add(str(version))
-    return {name: ", ".join(sorted(versions)) for name, versions in sorted(found.items())}
+    for told in versions.values():
+        for name, version in told.items():
+            found.setdefault(name, set()).add(version)
+    return {name: ", ".join(sorted(several)) for name, several in sorted(found.items())}
 
 
 def _read_object(path: Path) -> dict[str, Any]:
@@ -195,11 +200,6 @@ def print_leaderboard(data: Mapping[str, Any], page: Path, console: Console | No
         rates = [metrics.rate_of(model["metrics"][metric]) for metric, _ in columns]
         cells = [f"{rate.percent}\n{rate.bounds}" if rate.n else "n = 0" for rate in rates]
         counts = sample_counts(model)
-        table.add_row(Text(_plain(model["model"])), *map(Text, (*cells, *(counts if roomy else counts[::3]))))
+        table.add_row(Text(printable(model["model"])), *map(Text, (*cells, *(counts if roomy else counts[::3]))))
     console.print(table)
     console.print(f"Report: {page.resolve()}", markup=False, highlight=False, soft_wrap=True)
-
-
-def _plain(text: str) -> str:
-    """Text without control characters, which a terminal would obey."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
