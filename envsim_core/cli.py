@@ -118,6 +118,21 @@ def show_leaderboard(
 
 
 @app.command(rich_help_panel=DIRECT)
+def diff_verdicts(
+    before: Annotated[Path, typer.Argument(help="verdicts.parquet of one run or scorer.")],
+    after: Annotated[Path, typer.Argument(help="verdicts.parquet of the other.")],
+    limit: Annotated[int, typer.Option(min=0, help="How many changed samples to list.")] = 50,
+) -> None:
+    """List the samples that two runs or two scorers judge differently, with counts; status 1 if there are any."""
+    from envsim_core.report.terminal import print_verdict_changes
+    from envsim_core.report.verdict_changes import verdict_changes
+
+    found = verdict_changes(before, after)
+    print_verdict_changes(before, after, found, limit)
+    raise typer.Exit(0 if found.same else 1)
+
+
+@app.command(rich_help_panel=DIRECT)
 def doctor() -> None:
     """Show how well environment code is contained on this machine; status 1 if it could get out."""
     from rich.console import Console

@@ -1,4 +1,4 @@
-# report: verdicts in, one page with its numbers as JSON, Markdown and Parquet out.
+# report: verdicts in, one page with its numbers as JSON, Markdown, LaTeX and Parquet out.
 rule write_report:
     input:
         benchmark=BENCHMARK,
@@ -10,7 +10,9 @@ rule write_report:
         leaderboard=f"{RESULTS}/report/leaderboard.json",
         markdown=f"{RESULTS}/report/leaderboard.md",
         table=f"{RESULTS}/report/leaderboard.parquet",
+        latex=f"{RESULTS}/report/leaderboard.tex",
         strata=f"{RESULTS}/report/strata.parquet",
+        comparisons=multiext(f"{RESULTS}/report/comparisons", ".json", ".md", ".parquet"),
     log:
         f"{RESULTS}/logs/write_report.log",
     benchmark:

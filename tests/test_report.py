@@ -41,7 +41,12 @@ def test_equal_inputs_give_equal_bytes(tmp_path: Path) -> None:
     for name in ("first", "second"):
         (tmp_path / name).mkdir()
         report(tmp_path / name)
-    for file in ("index.html", "leaderboard.json", "leaderboard.md", "leaderboard.parquet", "strata.parquet"):
+    written = sorted(path.name for path in (tmp_path / "first" / "report").iterdir())
+    assert written == [
+        *("comparisons.json", "comparisons.md", "comparisons.parquet", "index.html"),
+        *("leaderboard.json", "leaderboard.md", "leaderboard.parquet", "leaderboard.tex", "strata.parquet"),
+    ]
+    for file in written:
         first, second = (tmp_path / name / "report" / file for name in ("first", "second"))
         assert first.read_bytes() == second.read_bytes(), file
 

@@ -62,6 +62,23 @@ def test_the_leaderboard_fits_a_common_screen(browser: Chromium, page: Path) -> 
     assert browser.run("document.querySelector('#leaderboard .scroll').scrollWidth") <= 1280 - 48
 
 
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_pairs_of_models_can_be_read(browser: Chromium, page: Path, width: int, dark: bool) -> None:
+    browser.open(page, width, dark=dark, touch=width == 390)
+    pairs = len(MODELS) * (len(MODELS) - 1) // 2
+    assert browser.run(SHOWN.format("#comparisons .pairs tbody tr")) == 2 * pairs
+    told = browser.run("document.querySelector('#comparisons').innerText")
+    assert "distinguishable" in told and "not distinguishable" in told and "NaN" not in told
+    assert browser.run("document.documentElement.scrollWidth") <= width
+    name, paper = browser.run(
+        "['color', 'backgroundColor'].map((part) =>"
+        " getComputedStyle(document.querySelector('.pairs .apart span, .pairs th'))[part])"
+    )
+    assert name != paper
+    settled(browser, page)
+
+
 def test_choosing_a_scoring_changes_figures_and_tables(browser: Chromium, page: Path) -> None:
     browser.open(page, 1280)
     cell = "document.querySelector('.strata tbody.rule-{} tr.overall td.rate').innerText"

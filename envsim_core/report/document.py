@@ -9,8 +9,10 @@ from typing import Any
 import polars as pl
 
 from envsim_core import metrics
+from envsim_core.comparisons import COMPARED
 from envsim_core.enums import Failure, Outcome
 from envsim_core.metrics import Rate
+from envsim_core.report.pairs import Pairs, build_pairs
 
 # The ways to score an answer, each the metric behind Config Match and the metric behind Feedback Match.
 RULES: dict[str, tuple[str, str]] = {
@@ -66,11 +68,15 @@ class Benchmark:
 
 @dataclass(frozen=True)
 class Document:
-    """`data` is leaderboard.json; `leaderboard` has one row per model, `strata` one per model, part and metric."""
+    """`data` is leaderboard.json; `leaderboard` has one row per model, `strata` one per model, part and metric.
+
+    `pairs` are the comparisons between models.
+    """
 
     data: dict[str, Any]
     leaderboard: pl.DataFrame
     strata: pl.DataFrame
+    pairs: Pairs
 
 
 def build_document(
@@ -79,21 +85,28 @@ def build_document(
     versions: Mapping[str, str],
     *,
     title: str,
+    model_versions: Mapping[str, Mapping[str, str]],
     confidence: float = metrics.CONFIDENCE,
     published_lines: bool = True,
 ) -> Document:
-    """Count everything once. `verdicts` has, per model, one verdict row for each sample of the benchmark."""
+    """Count everything once. `verdicts` has, per model, one verdict row for each sample of the benchmark.
+
+    `versions` are the report's, `model_versions` say per model which scorer wrote its verdicts.
+    """
     keys = benchmark.keys()
     tables: list[pl.DataFrame] = []
     models: list[dict[str, Any]] = []
+    compared: dict[str, pl.DataFrame] = {}
     for model, table in verdicts.items():
         joined = benchmark.samples.join(table, on="sample_id", how="left", maintain_order="left")
+        compared[model] = joined.select("env_id", "outcome", *COMPARED)
         counted = metrics.rates(joined, keys, confidence).insert_column(0, pl.lit(model).alias("model"))
         tables.append(counted)
         outcomes, failures = metrics.value_counts(joined, "outcome"), metrics.value_counts(joined, "failure")
         models.append(
             {
                 "model": model,
+                "versions": dict(model_versions[model]),
                 "samples": joined.height,
                 "outcomes": {name: outcomes.get(name, 0) for name in OUTCOMES},
                 "failures": {name: failures.get(name, 0) for name in FAILURES},
@@ -129,7 +142,8 @@ def build_document(
         "rates": _rows(strata),
         "published_rates": _rows(published),
     }
-    return Document(data=data, leaderboard=_leaderboard(ranked), strata=strata)
+    pairs = build_pairs({model["model"]: compared[model["model"]] for model in ranked}, confidence)
+    return Document(data=data, leaderboard=_leaderboard(ranked), strata=strata, pairs=pairs)
 
 
 def _rank(model: Mapping[str, Any]) -> tuple[float, float]:

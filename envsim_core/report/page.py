@@ -15,6 +15,7 @@ from markupsafe import Markup
 from envsim_core.metrics import Rate, rate_of
 from envsim_core.report.document import FAILURES, PUBLISHED_OWN, RULES, Lookup
 from envsim_core.report.figures import EN_DASH, NARROW, WIDE, Series, bar_figure, line_figure, swatch
+from envsim_core.report.pairs import MOST_MODELS, shown_pairs, shown_rates
 
 RULE_NAMES = {
     "strict": "Strict",
@@ -92,8 +93,8 @@ FAILURE_NAMES = {
 }
 
 
-def render_page(data: Mapping[str, Any]) -> str:
-    """The HTML text of a report. `data` is `Document.data`; equal data give equal bytes."""
+def render_page(data: Mapping[str, Any], pairs: Mapping[str, Any]) -> str:
+    """The HTML text of a report, from `Document.data` and the data of its pairs; equal data give equal bytes."""
     lookup = Lookup([*data["rates"]])
     rules = {name: pair for name, pair in RULES.items() if _counted(data, pair)}
     style, script = _text("style.css"), _text("page.js")
@@ -115,6 +116,8 @@ def render_page(data: Mapping[str, Any]) -> str:
         failure_bars=[bar_figure(failures, FAILURE_NAMES, size) for size in ("wide", "narrow")],
         failures_seen=[name for name in FAILURES if any(counts[name] for _, counts in failures)],
         cell=_cell,
+        comparisons=_comparisons(data, pairs),
+        power=f"{100 * pairs['power']:g} %",
         level=f"{100 * data['confidence']:g} %",
         example=Rate(164, 400, data["confidence"]),
         payload=_payload(data, series, rules),
@@ -150,6 +153,25 @@ def _cell(row: Mapping[str, Any] | None, usual_n: int | None = None) -> dict[str
     if row["dropped"]:
         notes.append(f"{row['dropped']} dropped")
     return {"percent": rate.percent, "bounds": rate.bounds, "notes": notes, "shade": round(10 * rate.rate)}
+
+
+def _comparisons(data: Mapping[str, Any], pairs: Mapping[str, Any]) -> dict[str, Any]:
+    """What the section about pairs of models shows: a table per metric, and intervals that resample environments."""
+    models = [model["model"] for model in data["models"]]
+    names = list(zip(RULES["strict"], METRIC_NAMES, strict=True))
+    intervals = shown_rates(pairs)
+    return {
+        "tables": [{"name": name, "pairs": shown_pairs(pairs, metric, models)} for metric, name in names],
+        "neighbours": len(models) > MOST_MODELS,
+        "few": any(row["resampled"] == "sample" for row in pairs["pairs"]),
+        "rates": [
+            {
+                "model": model["model"],
+                "cells": [(model["metrics"][name], intervals[model["model"], name]) for name, _ in names],
+            }
+            for model in data["models"]
+        ],
+    }
 
 
 def _all_series(

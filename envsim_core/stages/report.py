@@ -1,10 +1,10 @@
-"""Report: verdicts in, one self-contained page out, with the same numbers as JSON, Parquet and Markdown."""
+"""Report: verdicts in, one self-contained page out, with the same numbers as JSON, Parquet, Markdown and LaTeX."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,17 @@ from envsim_core.errors import BadFile
 from envsim_core.records import Sample, atomic_path, read_rows, write_json, write_text
 from envsim_core.report.document import FAILURES, OUTCOMES, Benchmark, Document, Stratum, build_document
 from envsim_core.report.page import render_page
+from envsim_core.report.tables import (
+    latex_leaderboard,
+    markdown_comparisons,
+    markdown_leaderboard,
+    sample_counts,
+    short_columns,
+)
+from envsim_core.report.terminal import printable
 from envsim_core.strata import OUTSIDE, STRATA, group_of
 
-VERSION = "1"
+VERSION = "2"
 
 # A verdict table has these; what else METRICS reads (the published columns) may be missing.
 REQUIRED = (
@@ -47,7 +55,7 @@ def write_report(
     confidence: float = metrics.CONFIDENCE,
     published_lines: bool = True,
 ) -> Document:
-    """Write index.html, leaderboard.json, .md, .parquet and strata.parquet into the folder `report`.
+    """Write the page, the leaderboard, the strata and the comparisons of models into the folder `report`.
 
     `scores` names, per model, the folder with its verdicts.parquet and summary.json; `composition` is what stratify
     wrote, or None for a benchmark that was not drawn here. Equal inputs give equal bytes. Raises BadFile when a file
@@ -55,23 +63,26 @@ def write_report(
     """
     asked = read_benchmark(benchmark, composition)
     verdicts = {model: read_verdicts(folder / "verdicts.parquet", asked.samples) for model, folder in scores.items()}
+    versions = {model: read_versions(folder / "summary.json", asked.sha256) for model, folder in scores.items()}
     document = build_document(
         asked,
         verdicts,
-        {
-            "report_stage": VERSION,
-            **read_versions([folder / "summary.json" for folder in scores.values()], asked.sha256),
-        },
+        {"report_stage": VERSION, **joined_versions(versions)},
+        model_versions=versions,
         title=title,
         confidence=confidence,
         published_lines=published_lines,
     )
     write_json(report / "leaderboard.json", document.data)
+    write_json(report / "comparisons.json", document.pairs.data)
     write_text(report / "leaderboard.md", markdown_leaderboard(document.data))
-    for name, table in (("leaderboard", document.leaderboard), ("strata", document.strata)):
+    write_text(report / "leaderboard.tex", latex_leaderboard(document.data))
+    write_text(report / "comparisons.md", markdown_comparisons(document.data, document.pairs.data))
+    tables = {"leaderboard": document.leaderboard, "strata": document.strata, "comparisons": document.pairs.table}
+    for name, table in tables.items():
         with atomic_path(report / f"{name}.parquet") as temporary:
             table.write_parquet(temporary)
-    write_text(report / "index.html", render_page(document.data))
+    write_text(report / "index.html", render_page(document.data, document.pairs.data))
     return document
 
 
@@ -140,19 +151,24 @@ def read_verdicts(path: Path, samples: pl.DataFrame) -> pl.DataFrame:
     return table
 
 
-def read_versions(summaries: Sequence[Path], benchmark_sha256: str) -> dict[str, str]:
-    """The versions that the models' summaries name, each once: two of them under one name are both shown.
+def read_versions(summary: Path, benchmark_sha256: str) -> dict[str, str]:
+    """The versions that a model's summary names. Raises BadFile when it belongs to another benchmark file."""
+    told = _read_object(summary)
+    if told.get("benchmark_sha256") != benchmark_sha256:
+        raise BadFile(summary, None, "benchmark_sha256", "is not that of the benchmark; score this model again")
+    versions = told.get("versions")
+    if not isinstance(versions, dict) or "scorer" not in versions:
+        raise BadFile(summary, None, "versions", "does not name the scorer; score this model again")
+    return {name: str(version) for name, version in versions.items()}
 
-    Raises BadFile when a summary belongs to another benchmark file.
-    """
+
+def joined_versions(versions: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    """Each version that some model has, once: two of them under one name are both shown."""
     found: dict[str, set[str]] = {}
-    for path in summaries:
-        summary = _read_object(path)
-        if summary.get("benchmark_sha256") != benchmark_sha256:
-            raise BadFile(path, None, "benchmark_sha256", "is not that of the benchmark; score this model again")
-        for name, version in summary.get("versions", {}).items():
-            found.setdefault(name, set()).add(str(version))
-    return {name: ", ".join(sorted(versions)) for name, versions in sorted(found.items())}
+    for told in versions.values():
+        for name, version in told.items():
+            found.setdefault(name, set()).add(version)
+    return {name: ", ".join(sorted(several)) for name, several in sorted(found.items())}
 
 
 def _read_object(path: Path) -> dict[str, Any]:
@@ -165,36 +181,15 @@ def _read_object(path: Path) -> dict[str, Any]:
     return value
 
 
-# The columns of the short leaderboards: metric and heading.
-SHORT = (
-    ("config_match", "CM"),
-    ("feedback_match", "FM"),
-    ("config_match_masked", "CM masked"),
-    ("config_match_published_hosted", "CM published, hosted"),
-    ("config_match_published_own", "CM published, own"),
-)
-
 # In a terminal narrower than this (columns of text), only these rates are shown.
 WIDE_TERMINAL = 118
 NARROW_METRICS = ("config_match", "feedback_match", "config_match_published_hosted")
 
 
-def markdown_leaderboard(data: Mapping[str, Any]) -> str:
-    """The leaderboard as a Markdown table."""
-    columns = _short_columns(data)
-    heads = ["Model", *(head for _, head in columns), "n", "Unreadable", "Refused", "Failed"]
-    lines = ["| " + " | ".join(heads) + " |", "|---" + "|---:" * (len(heads) - 1) + "|"]
-    for model in data["models"]:
-        name = "".join(f"\\{letter}" if letter in "\\|*_`<>[]" else letter for letter in model["model"])
-        cells = [name, *(model["metrics"][metric]["text"] for metric, _ in columns), *_sample_counts(model)]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
-
-
 def print_leaderboard(data: Mapping[str, Any], page: Path, console: Console | None = None) -> None:
     """Show the leaderboard of `data` (leaderboard.json) in the terminal, and where the page is."""
     console = console or Console()
-    columns, roomy = _short_columns(data), console.width >= WIDE_TERMINAL
+    columns, roomy = short_columns(data), console.width >= WIDE_TERMINAL
     if not roomy:
         columns = [column for column in columns if column[0] in NARROW_METRICS]
     table = Table(header_style="bold", box=SIMPLE_HEAD, pad_edge=False)
@@ -204,23 +199,7 @@ def print_leaderboard(data: Mapping[str, Any], page: Path, console: Console | No
     for model in data["models"]:
         rates = [metrics.rate_of(model["metrics"][metric]) for metric, _ in columns]
         cells = [f"{rate.percent}\n{rate.bounds}" if rate.n else "n = 0" for rate in rates]
-        counts = _sample_counts(model)
-        table.add_row(Text(_plain(model["model"])), *map(Text, (*cells, *(counts if roomy else counts[::3]))))
+        counts = sample_counts(model)
+        table.add_row(Text(printable(model["model"])), *map(Text, (*cells, *(counts if roomy else counts[::3]))))
     console.print(table)
     console.print(f"Report: {page.resolve()}", markup=False, highlight=False, soft_wrap=True)
-
-
-def _short_columns(data: Mapping[str, Any]) -> list[tuple[str, str]]:
-    counted = {metric for model in data["models"] for metric in model["metrics"]}
-    return [(metric, head) for metric, head in SHORT if metric in counted]
-
-
-def _sample_counts(model: Mapping[str, Any]) -> list[str]:
-    outcomes = model["outcomes"]
-    answered = model["samples"] - outcomes["failed"]
-    return [str(answered), *(str(outcomes[name]) for name in ("unparsed", "refused", "failed"))]
-
-
-def _plain(text: str) -> str:
-    """Text without control characters, which a terminal would obey."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
