@@ -158,7 +158,8 @@ class Infer(Section):
     """infer: requests are sent to models."""
 
     retries: Count = 3
-    """How often a request is repeated after an infrastructure error, before its row is written as failed."""
+    """How often a request is repeated after an infrastructure error. What still failed is tried once more, as often, at
+    the end of a run that answered at least as many as it failed; then its row is written as failed."""
     fail_fast: bool = True
     """Whether a server that never answered at all ends the run with an error instead of a file of failed rows."""
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 import email.utils
 import json
 import random
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,7 +73,7 @@ def complete(
         tally = Tally(total=len(plan), reused=reused)
         asking = _Asking(endpoint, answers, tally, fail_fast)
         if reused < len(plan):
-            asking.run((key, request) for key, request in keyed(endpoint, requests()) if key not in answers)
+            asking.run(lambda: ((key, request) for key, request in keyed(endpoint, requests()) if key not in answers))
         if fail_fast and tally.total and not tally.answered + tally.reused:
             raise NothingAnswered(_nothing(endpoint, tally))
         rows = (
@@ -90,11 +92,12 @@ class _Asking:
     def __init__(self, endpoint: Endpoint, answers: CompletionStore, tally: Tally, fail_fast: bool) -> None:
         self.endpoint, self.answers, self.tally, self.fail_fast = endpoint, answers, tally, fail_fast
         self.reasons: dict[str, str] = {}
+        self.passing: set[str] = set()  # failed, but might be answered later
         self.blocked: Fault | None = None  # what keeps every request from being answered
         self.unreachable_in_a_row = 0
         self.resume_at = 0.0  # a rate limit holds for all requests in flight
 
-    def run(self, missing: Iterator[tuple[str, Request]]) -> None:
+    def run(self, missing: Callable[[], Iterator[tuple[str, Request]]]) -> None:
         with RequestProgress(self.endpoint.name, self.tally) as self.progress:
             asyncio.run(self._run(missing))
 
@@ -103,15 +106,29 @@ class _Asking:
             sample_id=sample_id, model=self.endpoint.name, key=key, completion=None, reason=self.reasons[key]
         )
 
-    async def _run(self, missing: Iterator[tuple[str, Request]]) -> None:
+    async def _run(self, missing: Callable[[], Iterator[tuple[str, Request]]]) -> None:
         async with _client(self.endpoint) as client:
-            workers = [self._work(client, missing) for _ in range(self.endpoint.concurrency)]
-            await asyncio.gather(*workers)
+            first = missing()
+            await self._round(client, first)
             if self.blocked and self.fail_fast and not self.tally.answered:
                 raise NothingAnswered(self._blocked_message(self.blocked))
             # Something else in flight was answered after all: then the fault is not everyone's, go on.
             self.fail_fast = False
-            await asyncio.gather(*(self._work(client, missing) for _ in range(self.endpoint.concurrency)))
+            await self._round(client, first)
+            if self.passing and self.tally.answered >= self.tally.failed:
+                await self._round(client, self._once_more(missing()))
+
+    async def _round(self, client: openai.AsyncOpenAI, missing: Iterator[tuple[str, Request]]) -> None:
+        await asyncio.gather(*(self._work(client, missing) for _ in range(self.endpoint.concurrency)))
+
+    def _once_more(self, missing: Iterator[tuple[str, Request]]) -> Iterator[tuple[str, Request]]:
+        """What failed for a reason that may have passed by now, while most was answered."""
+        self.unreachable_in_a_row = 0
+        for key, request in missing:
+            if key in self.passing:
+                self.passing.discard(key)
+                self.tally.failures -= Counter([self.reasons.pop(key)])
+                yield key, request
 
     async def _work(self, client: openai.AsyncOpenAI, missing: Iterator[tuple[str, Request]]) -> None:
         while not self._stopping():
@@ -126,6 +143,8 @@ class _Asking:
             except Fault as fault:
                 self.reasons[key] = fault.reason
                 self.tally.failures[fault.reason] += 1
+                if fault.retry or fault.unreachable:
+                    self.passing.add(key)
                 self.unreachable_in_a_row = self.unreachable_in_a_row + 1 if fault.unreachable else 0
                 if fault.everyone and self.blocked is None:
                     self.blocked = fault
@@ -155,7 +174,7 @@ class _Asking:
     async def _ask(self, client: openai.AsyncOpenAI, request: Request) -> Answer:
         faults = limits = 0
         while True:
-            await asyncio.sleep(max(0.0, self.resume_at - time.monotonic()))
+            await self._until_resumed()
             try:
                 return await self._attempt(client, request)
             except Fault as fault:
@@ -166,16 +185,20 @@ class _Asking:
                     raise
                 pause = self._pause(fault, faults + limits)
                 if fault.wait_s is not None:
-                    self.resume_at = max(self.resume_at, time.monotonic() + pause)
+                    self.resume_at = max(self.resume_at, time.monotonic() + fault.wait_s)
             await asyncio.sleep(pause)
 
+    async def _until_resumed(self) -> None:
+        # Asked again after each sleep: meanwhile the server may have told another request to wait for longer.
+        while (left := self.resume_at - time.monotonic()) > 0:
+            await asyncio.sleep(left + random.uniform(0.0, self.endpoint.backoff_s))
+
     def _pause(self, fault: Fault, attempts: int) -> float:
-        if fault.wait_s is not None:
-            return fault.wait_s
-        if fault.unreachable and not self.tally.answered:
+        if fault.wait_s is None and fault.unreachable and not self.tally.answered:
             return QUICK_RETRY_S
         longest: float = min(LONGEST_BACKOFF_S, self.endpoint.backoff_s * 2 ** (attempts - 1))
-        return longest * random.uniform(0.5, 1.0)  # spread, so that waiting requests do not return all at once
+        # Spread, so that waiting requests do not return all at once; a server may also ask for a pause of 0.
+        return longest * random.uniform(0.5, 1.0) + (fault.wait_s or 0.0)
 
     async def _attempt(self, client: openai.AsyncOpenAI, request: Request) -> Answer:
         endpoint = self.endpoint
@@ -267,14 +290,15 @@ def read_answer(body: bytes) -> Answer:
 def retry_after(headers: Any, now: float | None = None) -> float | None:
     """The pause in seconds that a response asks for (seconds, milliseconds or an HTTP date), None when it does not."""
     try:
-        if "retry-after-ms" in headers:
-            return max(0.0, float(headers["retry-after-ms"]) / 1000)
-        text = headers.get("retry-after", "")
-        if not text:
-            return None
+        return max(0.0, float(headers["retry-after-ms"]) / 1000)
+    except (KeyError, ValueError):
+        text = headers.get("retry-after", "").strip()
+    try:
         if text.replace(".", "", 1).isdigit():
             return float(text)
         date = email.utils.parsedate_to_datetime(text)
+        if date.tzinfo is None:  # "-0000": the protocol knows no other zone than this
+            date = date.replace(tzinfo=datetime.UTC)
         return max(0.0, date.timestamp() - (time.time() if now is None else now))
     except (TypeError, ValueError):
         return None
