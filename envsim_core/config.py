@@ -21,6 +21,7 @@ Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
+Dollars = Annotated[float, Field(ge=0)]
 
 CodeForm = Literal["full", "slice", "tool", "none"]
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # a model name is a folder name and a Snakemake wildcard
@@ -158,7 +159,8 @@ class Infer(Section):
     """infer: requests are sent to models."""
 
     retries: Count = 3
-    """How often a request is repeated after an infrastructure error, before its row is written as failed."""
+    """How often a request is repeated after an infrastructure error. What still failed is tried once more, as often, at
+    the end of a run that answered at least as many as it failed; then its row is written as failed."""
     fail_fast: bool = True
     """Whether a server that never answered at all ends the run with an error instead of a file of failed rows."""
 
@@ -226,6 +228,13 @@ class Sampling(Section):
     """Further fields of the request body, for what a server adds to the protocol."""
 
 
+class Price(Section):
+    """What tokens cost, in dollars per million."""
+
+    prompt: Dollars
+    completion: Dollars
+
+
 class BaselineModel(Section):
     """A baseline that the project serves itself, over the same HTTP path as any other model."""
 
@@ -255,6 +264,14 @@ class RemoteModel(Section):
     """Requests in flight."""
     timeout_s: Seconds = 300.0
     """Longest wait for one answer in seconds."""
+    requests_per_minute: Positive | None = None
+    """Most requests that are sent in a minute, evenly spread; null: no limit."""
+    tokens_per_minute: Positive | None = None
+    """Most tokens of prompts and answers in a minute, by estimate until the server has counted; null: no limit."""
+    price: Price | None = None
+    """What the provider asks for; null: money is not counted."""
+    spending_limit: Annotated[float, Field(gt=0)] | None = None
+    """Dollars that all answers in the model's store may cost; then the run stops, and goes on once this is raised."""
 
 
 ModelEntry = BaselineModel | RemoteModel

@@ -94,7 +94,8 @@ def test_a_passing_fault_is_retried_and_a_lasting_one_is_a_reason(tmp_path: Path
     assert [row.completion for row in rows] == ["answer to question 0", None, "answer to question 2"]
     assert reason in rows[1].reason
     assert counts["question 0"] == counts["question 2"] == 2
-    assert counts["question 1"] in (3, 9)  # two retries; being told to slow down has its own allowance
+    # two retries, and the same once more at the end; being told to slow down has its own allowance
+    assert counts["question 1"] in (6, 18)
     assert tally.failed == 1
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from envsim_core.config import RemoteModel
+from envsim_core.config import Price, RemoteModel
 from envsim_core.errors import BadConfig, EnvSimError
 from envsim_core.records import JsonObject, Request, content_hash
 
@@ -39,11 +39,17 @@ class Endpoint:
     timeout_s: float = 300.0
     retries: int = 3
     backoff_s: float = 1.0
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    price: Price | None = None
+    spending_limit: float | None = None
 
     def __post_init__(self) -> None:
         parts = urlsplit(self.base_url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise BadConfig(f'model "{self.name}": base_url "{self.shown_url}" is not an http:// or https:// address')
+        if self.spending_limit is not None and (self.price is None or not self.price.prompt + self.price.completion):
+            raise BadConfig(f'model "{self.name}" has a spending_limit and no price: add price to its entry')
 
     @property
     def is_loopback(self) -> bool:
@@ -62,7 +68,10 @@ class Endpoint:
 
 @dataclass(slots=True)
 class Tally:
-    """What became of `total` requests: answered in this run, reused from the store, failed (with reasons)."""
+    """What became of `total` requests: answered in this run, reused from the store, failed (with reasons).
+
+    Tokens are those of this run; `money` is what the whole store cost in dollars, None without a price.
+    """
 
     total: int = 0
     answered: int = 0
@@ -70,6 +79,8 @@ class Tally:
     failures: Counter[str] = field(default_factory=Counter)
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    money: float | None = None
+    spending_limit: float | None = None
 
     @property
     def failed(self) -> int:
@@ -100,6 +111,10 @@ def remote_endpoint(
         concurrency=entry.concurrency,
         timeout_s=entry.timeout_s,
         retries=retries,
+        requests_per_minute=entry.requests_per_minute,
+        tokens_per_minute=entry.tokens_per_minute,
+        price=entry.price,
+        spending_limit=entry.spending_limit,
     )
     if endpoint.api_key is None and not endpoint.is_loopback:
         raise BadConfig(f'model "{name}" needs a key for {endpoint.shown_url}: set {entry.api_key_env}')

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 import email.utils
 import json
 import random
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,8 +17,10 @@ from typing import Any
 import openai
 
 from envsim_core.backends.endpoints import NO_KEY, Endpoint, NothingAnswered, Tally, keyed
+from envsim_core.backends.limits import Budget, Pace, SpendingLimitReached
 from envsim_core.backends.progress import RequestProgress
 from envsim_core.backends.store import CompletionStore
+from envsim_core.errors import EnvSimError
 from envsim_core.records import Completion, Request, Usage, write_rows
 
 LONGEST_BACKOFF_S = 30.0
@@ -61,17 +65,20 @@ def complete(
     `requests` gives the same rows each time it is called. Answers are kept in `store` as they arrive: only what is
     not there is asked for (all of it with `resume=False`), so a run that was interrupted anywhere goes on. Failed
     requests become rows with a reason and are asked again by the next run. With `fail_fast`, NothingAnswered is
-    raised when there is no answer at all, or when the server cannot be used before it answered once in this run.
+    raised when there is no answer at all, or when the server cannot be used before it answered once in this run, and
+    SpendingLimitReached when the endpoint's limit does not allow to ask for what is left.
     """
     with CompletionStore(store) as answers:
         plan = [(request.sample_id, key) for key, request in keyed(endpoint, requests())]
         if not resume:
             answers.forget(key for _, key in plan)
         reused = sum(key in answers for _, key in plan)
-        tally = Tally(total=len(plan), reused=reused)
+        tally = Tally(total=len(plan), reused=reused, spending_limit=endpoint.spending_limit)
         asking = _Asking(endpoint, answers, tally, fail_fast)
         if reused < len(plan):
-            asking.run((key, request) for key, request in keyed(endpoint, requests()) if key not in answers)
+            asking.run(lambda: ((key, request) for key, request in keyed(endpoint, requests()) if key not in answers))
+        if asking.budget.exhausted:
+            asking.leave_out([key for _, key in plan if key not in answers and key not in asking.reasons], fail_fast)
         if fail_fast and tally.total and not tally.answered + tally.reused:
             raise NothingAnswered(_nothing(endpoint, tally))
         rows = (
@@ -90,11 +97,15 @@ class _Asking:
     def __init__(self, endpoint: Endpoint, answers: CompletionStore, tally: Tally, fail_fast: bool) -> None:
         self.endpoint, self.answers, self.tally, self.fail_fast = endpoint, answers, tally, fail_fast
         self.reasons: dict[str, str] = {}
+        self.passing: set[str] = set()  # failed, but might be answered later
         self.blocked: Fault | None = None  # what keeps every request from being answered
         self.unreachable_in_a_row = 0
+        self.pace = Pace(endpoint.requests_per_minute, endpoint.tokens_per_minute)
+        self.budget = Budget(endpoint.price, endpoint.spending_limit, answers.paid, answers.largest)
+        tally.money = self.budget.money
         self.resume_at = 0.0  # a rate limit holds for all requests in flight
 
-    def run(self, missing: Iterator[tuple[str, Request]]) -> None:
+    def run(self, missing: Callable[[], Iterator[tuple[str, Request]]]) -> None:
         with RequestProgress(self.endpoint.name, self.tally) as self.progress:
             asyncio.run(self._run(missing))
 
@@ -103,36 +114,69 @@ class _Asking:
             sample_id=sample_id, model=self.endpoint.name, key=key, completion=None, reason=self.reasons[key]
         )
 
-    async def _run(self, missing: Iterator[tuple[str, Request]]) -> None:
+    def leave_out(self, keys: list[str], fail_fast: bool) -> None:
+        """What the budget does not allow to ask for becomes an error, or rows with that reason."""
+        limit = f"the spending limit of ${self.endpoint.spending_limit:g} is reached"
+        if keys and fail_fast:
+            raise SpendingLimitReached(
+                f'model "{self.endpoint.name}": {limit} (${self.tally.money:.4f} spent);'
+                f" {self.tally.total - len(keys)} of {self.tally.total} requests are done and kept."
+                " Raise spending_limit in the model's entry and run the same command again"
+            )
+        self.reasons |= dict.fromkeys(keys, f"not asked: {limit}")
+        self.tally.failures += Counter({f"not asked: {limit}": len(keys)})
+
+    async def _run(self, missing: Callable[[], Iterator[tuple[str, Request]]]) -> None:
         async with _client(self.endpoint) as client:
-            workers = [self._work(client, missing) for _ in range(self.endpoint.concurrency)]
-            await asyncio.gather(*workers)
+            first = missing()
+            await self._round(client, first)
             if self.blocked and self.fail_fast and not self.tally.answered:
                 raise NothingAnswered(self._blocked_message(self.blocked))
             # Something else in flight was answered after all: then the fault is not everyone's, go on.
             self.fail_fast = False
-            await asyncio.gather(*(self._work(client, missing) for _ in range(self.endpoint.concurrency)))
+            await self._round(client, first)
+            if self.passing and self.tally.answered >= self.tally.failed:
+                await self._round(client, self._once_more(missing()))
+
+    async def _round(self, client: openai.AsyncOpenAI, missing: Iterator[tuple[str, Request]]) -> None:
+        await asyncio.gather(*(self._work(client, missing) for _ in range(self.endpoint.concurrency)))
+
+    def _once_more(self, missing: Iterator[tuple[str, Request]]) -> Iterator[tuple[str, Request]]:
+        """What failed for a reason that may have passed by now, while most was answered."""
+        self.unreachable_in_a_row = 0
+        for key, request in missing:
+            if key in self.passing:
+                self.passing.discard(key)
+                self.tally.failures -= Counter([self.reasons.pop(key)])
+                yield key, request
 
     async def _work(self, client: openai.AsyncOpenAI, missing: Iterator[tuple[str, Request]]) -> None:
-        while not self._stopping():
-            item = next(missing, None)
-            if item is None:
-                return
-            key, request = item
+        while not self._stopping() and await self.budget.enter():
             try:
-                if self.unreachable_in_a_row > 2 * self.endpoint.concurrency:
-                    raise Fault(f"not asked: {self.endpoint.shown_url} had stopped answering", unreachable=True)
-                answer = await self._ask(client, request)
-            except Fault as fault:
-                self.reasons[key] = fault.reason
-                self.tally.failures[fault.reason] += 1
-                self.unreachable_in_a_row = self.unreachable_in_a_row + 1 if fault.unreachable else 0
-                if fault.everyone and self.blocked is None:
-                    self.blocked = fault
-            else:
-                self.unreachable_in_a_row = 0
-                self._keep(key, request, answer)
+                item = next(missing, None)
+                if item is None:
+                    return
+                await self._serve(client, *item)
+            finally:
+                await self.budget.leave()
             self.progress.update()
+
+    async def _serve(self, client: openai.AsyncOpenAI, key: str, request: Request) -> None:
+        try:
+            if self.unreachable_in_a_row > 2 * self.endpoint.concurrency:
+                raise Fault(f"not asked: {self.endpoint.shown_url} had stopped answering", unreachable=True)
+            answer = await self._ask(client, request)
+        except Fault as fault:
+            self.reasons[key] = fault.reason
+            self.tally.failures[fault.reason] += 1
+            if fault.retry or fault.unreachable:
+                self.passing.add(key)
+            self.unreachable_in_a_row = self.unreachable_in_a_row + 1 if fault.unreachable else 0
+            if fault.everyone and self.blocked is None:
+                self.blocked = fault
+        else:
+            self.unreachable_in_a_row = 0
+            self._keep(key, request, answer)
 
     def _stopping(self) -> bool:
         return self.fail_fast and self.blocked is not None and not self.tally.answered
@@ -151,13 +195,22 @@ class _Asking:
         self.tally.answered += 1
         self.tally.prompt_tokens += answer.usage.prompt_tokens
         self.tally.completion_tokens += answer.usage.completion_tokens
+        self.budget.add(answer.usage)
+        self.tally.money = self.budget.money
+        if self.budget.limit is not None and answer.usage == Usage() and answer.finish_reason != "content_filter":
+            why = "answers without counting tokens, so that its spending_limit cannot be kept; remove it from the entry"
+            raise EnvSimError(f'model "{self.endpoint.name}": {self.endpoint.shown_url} {why}')
 
     async def _ask(self, client: openai.AsyncOpenAI, request: Request) -> Answer:
         faults = limits = 0
         while True:
-            await asyncio.sleep(max(0.0, self.resume_at - time.monotonic()))
+            tokens = self.pace.estimate(request.messages)
+            await asyncio.sleep(self.pace.turn(tokens, time.monotonic()))
+            await self._until_resumed()
             try:
-                return await self._attempt(client, request)
+                answer = await self._attempt(client, request)
+                self.pace.correct(tokens, answer.usage)
+                return answer
             except Fault as fault:
                 faults += not fault.rate_limited
                 limits += fault.rate_limited
@@ -166,16 +219,21 @@ class _Asking:
                     raise
                 pause = self._pause(fault, faults + limits)
                 if fault.wait_s is not None:
-                    self.resume_at = max(self.resume_at, time.monotonic() + pause)
+                    self.resume_at = max(self.resume_at, time.monotonic() + fault.wait_s)
+                    self.pace.hold(self.resume_at)
             await asyncio.sleep(pause)
 
+    async def _until_resumed(self) -> None:
+        # Asked again after each sleep: meanwhile the server may have told another request to wait for longer.
+        while (left := self.resume_at - time.monotonic()) > 0:
+            await asyncio.sleep(left + random.uniform(0.0, self.endpoint.backoff_s))
+
     def _pause(self, fault: Fault, attempts: int) -> float:
-        if fault.wait_s is not None:
-            return fault.wait_s
-        if fault.unreachable and not self.tally.answered:
+        if fault.wait_s is None and fault.unreachable and not self.tally.answered:
             return QUICK_RETRY_S
         longest: float = min(LONGEST_BACKOFF_S, self.endpoint.backoff_s * 2 ** (attempts - 1))
-        return longest * random.uniform(0.5, 1.0)  # spread, so that waiting requests do not return all at once
+        # Spread, so that waiting requests do not return all at once; a server may also ask for a pause of 0.
+        return longest * random.uniform(0.5, 1.0) + (fault.wait_s or 0.0)
 
     async def _attempt(self, client: openai.AsyncOpenAI, request: Request) -> Answer:
         endpoint = self.endpoint
@@ -267,14 +325,15 @@ def read_answer(body: bytes) -> Answer:
 def retry_after(headers: Any, now: float | None = None) -> float | None:
     """The pause in seconds that a response asks for (seconds, milliseconds or an HTTP date), None when it does not."""
     try:
-        if "retry-after-ms" in headers:
-            return max(0.0, float(headers["retry-after-ms"]) / 1000)
-        text = headers.get("retry-after", "")
-        if not text:
-            return None
+        return max(0.0, float(headers["retry-after-ms"]) / 1000)
+    except (KeyError, ValueError):
+        text = headers.get("retry-after", "").strip()
+    try:
         if text.replace(".", "", 1).isdigit():
             return float(text)
         date = email.utils.parsedate_to_datetime(text)
+        if date.tzinfo is None:  # "-0000": the protocol knows no other zone than this
+            date = date.replace(tzinfo=datetime.UTC)
         return max(0.0, date.timestamp() - (time.time() if now is None else now))
     except (TypeError, ValueError):
         return None

@@ -67,6 +67,9 @@ class RequestProgress:
         parts += [f"{self._tally.reused} from the store"] if self._tally.reused else []
         parts += [f"{self._tally.failed} failed"] if self._tally.failed else []
         parts += [f"{tokens} tokens"] if tokens else []
+        if self._tally.money is not None:
+            limit = self._tally.spending_limit
+            parts += [f"${self._tally.money:.4f}" + (f" of ${limit:g}" if limit is not None else "")]
         return ", ".join(parts)
 
     def _line(self) -> None:

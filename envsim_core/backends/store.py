@@ -12,12 +12,15 @@ from typing import Self
 
 from pydantic import ValidationError
 
+from envsim_core.backends.limits import largest, total
 from envsim_core.errors import BadFile, EnvSimError
-from envsim_core.records import Completion, dump_row
+from envsim_core.records import Completion, Usage, dump_row
 
 
 class CompletionStore:
     """Answers by key. Only keys and file positions are held in memory; one process at a time may have it open.
+
+    `paid` sums the tokens of every answer in the file, replaced ones included; `largest` has the most of each count.
 
     A line is written in one piece as soon as its answer is there. A last line that was torn by a kill is dropped when
     the store is opened. Raises BadFile when the file holds anything else that is not an answer.
@@ -26,6 +29,7 @@ class CompletionStore:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._positions: dict[str, int] = {}
+        self.paid = self.largest = Usage()
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
@@ -84,7 +88,9 @@ class CompletionStore:
                     os.ftruncate(self._file, position)
                     break
                 try:
-                    self._positions[Completion.model_validate(json.loads(line)).key] = position
+                    answer = Completion.model_validate(json.loads(line))
+                    self._positions[answer.key] = position
+                    self.paid, self.largest = total(self.paid, answer.usage), largest(self.largest, answer.usage)
                 except (ValueError, ValidationError, RecursionError) as error:
                     why = "is not a stored answer; remove the line, or the file to ask everything again"
                     raise BadFile(self.path, number, None, f"{why} ({type(error).__name__})") from None
