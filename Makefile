@@ -11,6 +11,10 @@ RUST := $(shell find rust -name target -prune -o \( -name '*.rs' -o -name 'Cargo
 CARGO_FLAGS := --manifest-path rust/Cargo.toml --workspace
 RUN := $(BIN)/snakemake --profile cluster/local
 
+# where they can run, the tests of the profile `slurm` do; SLURM=1 runs them in any case, SLURM=0 in none
+SLURM ?= $(shell [ "$$(id -u)" = 0 ] && PATH="$$PATH:/usr/sbin" command -v slurmctld >/dev/null && echo 1 || echo 0)
+PYTEST := --numprocesses auto --dist loadfile $(if $(filter 0,$(SLURM)),-m 'not slurm')
+
 # the first Python that is new enough and can make virtual environments
 FIND_PYTHON := for python in $${PYTHON:-} python3 python3.13 python3.12 python3.11 python3.14; do \
 	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && break; python=; done
@@ -30,7 +34,8 @@ run: install  ## run the whole benchmark on this machine and show where its repo
 
 test: install lint  ## run everything that CI runs
 	cargo test --quiet $(CARGO_FLAGS) --locked
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
+	@[ $(SLURM) != 0 ] || echo 'without the tests of the profile slurm: they need root and slurm-wlm (cluster/README.md)'
+	$(BIN)/python -m pytest $(PYTEST)
 
 lint: install  ## check formats, types, imports and the workflow, changing nothing
 	cargo fmt --manifest-path rust/Cargo.toml --all --check
