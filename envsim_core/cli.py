@@ -133,6 +133,18 @@ def diff_verdicts(
 
 
 @app.command(rich_help_panel=DIRECT)
+def show(
+    sample: Annotated[str, typer.Argument(help="A sample_id of the benchmark.")],
+    model: Annotated[str, typer.Option(help="A model that answered.")],
+    results: Annotated[Path, typer.Option(help="The run's folder.")] = Path("results"),
+) -> None:
+    """Show one sample: prompt, completion, verdict, and the true and the predicted changes side by side."""
+    from envsim_core.report.sample_view import print_sample
+
+    print_sample(results, sample, model)
+
+
+@app.command(rich_help_panel=DIRECT)
 def doctor() -> None:
     """Show how well environment code is contained on this machine; status 1 if it could get out."""
     from rich.console import Console

@@ -12,9 +12,9 @@ from rich.text import Text
 from envsim_core.report.verdict_changes import VerdictChanges, scorer_of
 
 
-def printable(text: str) -> str:
-    """Text without control characters, which a terminal would obey."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
+def printable(text: str, keep: str = "") -> str:
+    """Text without control characters, which a terminal would obey; those in `keep` stay."""
+    return "".join(letter if letter in keep or letter.isprintable() else "?" for letter in text)
 
 
 def print_verdict_changes(
