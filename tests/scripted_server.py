@@ -52,11 +52,18 @@ class ScriptedServer:
 
     def __init__(self, script: Callable[[Asked, int], Reply]) -> None:
         self.asked: list[Asked] = []
+        self.connections = 0
+        outer = self
         lock, asked = threading.Lock(), self.asked
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
             wbufsize = -1
+
+            def setup(self) -> None:
+                with lock:
+                    outer.connections += 1
+                super().setup()
 
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))

@@ -37,6 +37,17 @@ def test_with_one_worker_requests_go_out_in_order_and_once_each(tmp_path: Path) 
         assert {asked.path for asked in server.asked} == {"/v1/chat/completions"}
 
 
+def test_a_connection_is_opened_once_and_kept_however_many_are_in_flight(tmp_path: Path) -> None:
+    def slow(asked: Asked, number: int) -> Reply:
+        time.sleep(0.1)
+        return echo(asked, number)
+
+    with ScriptedServer(slow) as server:
+        tally, _ = ask(tmp_path, endpoint(server.base_url, concurrency=150, timeout_s=60.0), count=600)
+        assert tally.answered == 600
+        assert server.connections <= 150
+
+
 def test_model_sampling_and_key_are_sent(tmp_path: Path) -> None:
     sampling = {"temperature": 0.5, "max_tokens": 9, "top_k": 4}
     with ScriptedServer(echo) as server:

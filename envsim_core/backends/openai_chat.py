@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import datetime
 import email.utils
+import importlib
 import json
 import random
+import ssl
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,9 +26,13 @@ from envsim_core.backends.store import CompletionStore
 from envsim_core.errors import EnvSimError
 from envsim_core.records import Completion, Request, Usage, write_rows
 
+# httpx or httpx2, whichever the installed client is built on
+HTTP: Any = importlib.import_module(type(openai.DEFAULT_CONNECTION_LIMITS).__module__.partition(".")[0])
 LONGEST_BACKOFF_S = 30.0
 LONGEST_WAIT_S = 600.0  # a server that asks for a longer pause than this is not waited for
 QUICK_RETRY_S = 0.5  # while nothing has ever been answered, the likely cause is an address that is wrong
+POOL_SIZE = 8  # connections per client: a pool looks at each of its connections for every request, twice
+START_EVERY_S = 0.004  # what starts at once is answered at once, and then each waits until all have had their turn
 RATE_LIMIT_RETRIES = 8  # being told to slow down is no fault, so it has its own allowance
 REASON_LENGTH = 300
 TRANSIENT = {408, 409, 425, 429}
@@ -127,19 +134,34 @@ class _Asking:
         self.tally.failures += Counter({f"not asked: {limit}": len(keys)})
 
     async def _run(self, missing: Callable[[], Iterator[tuple[str, Request]]]) -> None:
-        async with _client(self.endpoint) as client:
+        async with AsyncExitStack() as stack:
+            pools = range(0, self.endpoint.concurrency, POOL_SIZE)
+            tls = HTTP.create_ssl_context(trust_env=not self.endpoint.is_loopback)
+            clients = [await stack.enter_async_context(_client(self.endpoint, tls)) for _ in pools]
             first = missing()
-            await self._round(client, first)
+            await self._round(
+                clients, first, min(self.endpoint.concurrency, self.tally.total - self.tally.reused), START_EVERY_S
+            )
             if self.blocked and self.fail_fast and not self.tally.answered:
                 raise NothingAnswered(self._blocked_message(self.blocked))
             # Something else in flight was answered after all: then the fault is not everyone's, go on.
             self.fail_fast = False
-            await self._round(client, first)
+            await self._round(clients, first, self.endpoint.concurrency)
             if self.passing and self.tally.answered >= self.tally.failed:
-                await self._round(client, self._once_more(missing()))
+                await self._round(clients, self._once_more(missing()), self.endpoint.concurrency)
 
-    async def _round(self, client: openai.AsyncOpenAI, missing: Iterator[tuple[str, Request]]) -> None:
-        await asyncio.gather(*(self._work(client, missing) for _ in range(self.endpoint.concurrency)))
+    async def _round(
+        self,
+        clients: list[openai.AsyncOpenAI],
+        missing: Iterator[tuple[str, Request]],
+        workers: int,
+        start_every_s: float = 0.0,
+    ) -> None:
+        async def start(number: int) -> None:
+            await asyncio.sleep(number * start_every_s)
+            await self._work(clients[number // POOL_SIZE], missing)
+
+        await asyncio.gather(*(start(number) for number in range(workers)))
 
     def _once_more(self, missing: Iterator[tuple[str, Request]]) -> Iterator[tuple[str, Request]]:
         """What failed for a reason that may have passed by now, while most was answered."""
@@ -243,8 +265,13 @@ class _Asking:
                 # Raw, because the client's model of an answer hides what is missing in it.
                 raw = await client.chat.completions.with_raw_response.create(
                     model=endpoint.model,
-                    messages=[message.model_dump() for message in request.messages],  # type: ignore[misc]
-                    extra_body=endpoint.sampling,
+                    messages=[],  # what stands in extra_body counts, and is not walked through field by field
+                    extra_body={
+                        "messages": [
+                            {"role": message.role, "content": message.content} for message in request.messages
+                        ],
+                        **endpoint.sampling,
+                    },
                 )
                 return read_answer(raw.content)
         except (TimeoutError, openai.APITimeoutError) as error:
@@ -339,14 +366,18 @@ def retry_after(headers: Any, now: float | None = None) -> float | None:
         return None
 
 
-def _client(endpoint: Endpoint) -> openai.AsyncOpenAI:
+def _client(endpoint: Endpoint, tls: ssl.SSLContext) -> openai.AsyncOpenAI:
     return openai.AsyncOpenAI(
         base_url=endpoint.base_url,
         api_key=endpoint.api_key or NO_KEY,
         max_retries=0,  # retried here, where a pause can hold for all requests and a reason can be kept
         timeout=endpoint.timeout_s,
         # A proxy from the environment is not meant for this machine itself.
-        http_client=openai.DefaultAsyncHttpxClient(trust_env=not endpoint.is_loopback),
+        http_client=openai.DefaultAsyncHttpxClient(
+            trust_env=not endpoint.is_loopback,
+            limits=HTTP.Limits(max_connections=None, max_keepalive_connections=POOL_SIZE),
+            verify=tls,  # shared, because reading the certificates takes 30 ms
+        ),
     )
 
 
