@@ -37,6 +37,11 @@ rule all:
         rules.report.input,
 
 
+# the one moment when the plugin is loaded and has not yet looked at the queue
+onstart:
+    watch_queue()
+
+
 onsuccess:
     if REPORTED & set(workflow.dag_settings.targets or ["all"]):
         shell("python -m envsim_core show-leaderboard --report {RESULTS}/report")

@@ -9,6 +9,7 @@ from snakemake.exceptions import WorkflowError
 
 from envsim_core.config import config_json, load_config, load_models, parse_config
 from envsim_core.errors import EnvSimError, UnknownName
+from envsim_core.slurm import keep_watch
 from envsim_core.sources import load_source
 
 
@@ -44,6 +45,16 @@ if not workflow.deployment_settings.deployment_method:
 wildcard_constraints:
     model="[A-Za-z0-9][A-Za-z0-9._-]*",
     shard="[0-9]+",
+
+
+def watch_queue():
+    """Under the profile slurm: a job or a controller that is gone is an error, never a wait without end."""
+    if workflow.executor_plugin.name != "slurm":
+        return
+    try:
+        keep_watch(importlib.import_module(workflow.executor_plugin.executor.__module__))
+    except EnvSimError as error:
+        raise WorkflowError(str(error)) from None
 
 
 def version(room):

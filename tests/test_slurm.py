@@ -7,8 +7,12 @@ they cannot run and SLURM=1 was not asked for.
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
-from collections.abc import Iterator
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,6 +21,15 @@ ROOT = Path(__file__).parent.parent
 DEVCLUSTER = ROOT / "cluster/devcluster"
 DAEMONS = Path("/run/envsim-devcluster")
 REMEDY = "these tests need root and Debian's packages slurm-wlm and munge; without them: pytest -m 'not slurm'"
+
+TINY = ("collect={environments: [bank, library, web_shop]}", "models=[noisy]")
+ONE_JOB = "collect={environments: [bank, library, web_shop], shards: 1}"  # other shards, the same transitions
+FINAL = (
+    "collect/environments.jsonl", "collect/transitions.jsonl", "audit/audited.jsonl", "audit/report.json",
+    "stratify/benchmark.jsonl", "stratify/composition.json", "prompts/requests.jsonl", "infer/noisy/completions.jsonl",
+    "score/noisy/verdicts.parquet", "score/noisy/summary.json", "report/leaderboard.json", "report/leaderboard.md",
+    "report/leaderboard.parquet", "report/strata.parquet", "report/index.html",
+)  # fmt: skip
 
 pytestmark = pytest.mark.slurm
 
@@ -78,3 +91,136 @@ def test_without_root_nothing_is_started_and_one_line_says_why(cluster: None) ->
         assert refused.returncode == 1
         assert refused.stderr == f"devcluster: error: {action} needs root: sudo cluster/devcluster {action}\n"
     assert run(DEVCLUSTER, "status").returncode == 0
+
+
+class Workflow:
+    """A run of the workflow that goes on while a test disturbs it."""
+
+    def __init__(self, profile: str, results: Path, target: str, *options: str, **environment: str) -> None:
+        self.said = results.with_suffix(".log")
+        command = [
+            sys.executable, "-m", "snakemake", "--nolock", "--profile", f"cluster/{profile}", *options,
+            "--configfile", "configs/ci.yaml", "--config", f"results={results}",
+            *(TINY if target == "all" else (ONE_JOB,)), "--", target,
+        ]  # fmt: skip
+        with self.said.open("w") as log:
+            self.process = subprocess.Popen(
+                command, cwd=ROOT, env=os.environ | environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+
+    def end(self, timeout: float) -> tuple[int, str]:
+        """The exit status, and all that was said."""
+        status = self.process.wait(timeout)
+        return status, self.said.read_text()
+
+    def running_job(self, rule: str) -> str:
+        """The SLURM id of a job of this rule, as soon as one runs."""
+        end = time.monotonic() + 60
+        while time.monotonic() < end and self.process.poll() is None:
+            for line in run("squeue", "--noheader", "--states=RUNNING", "--format=%i %k").stdout.splitlines():
+                job, _, comment = line.partition(" ")
+                if comment.startswith(f"rule_{rule}") and f"SLURM jobid {job} " in self.said.read_text():
+                    return job
+            time.sleep(0.2)
+        raise AssertionError(f"no job of rule {rule} runs: {self.said.read_text()}")
+
+
+@contextmanager
+def workflow(results: Path, target: str = "all", **environment: str) -> Iterator[Workflow]:
+    """A run under the profile `slurm`, ended with its jobs when the test fails."""
+    options = ("--slurm-init-seconds-before-status-checks", "7", "--latency-wait", "5")
+    started = Workflow("slurm", results, target, *options, **environment)
+    try:
+        yield started
+    finally:
+        if started.process.poll() is None:
+            started.process.send_signal(signal.SIGINT)
+            started.process.wait(60)
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The results of the same run under the profile `local`."""
+    results = tmp_path_factory.mktemp("local") / "results"
+    status, said = Workflow("local", results, "all").end(120)
+    assert status == 0, said
+    return results
+
+
+def assert_same(results: Path, local: Path, names: tuple[str, ...] = FINAL) -> None:
+    for name in names:
+        assert (results / name).read_bytes() == (local / name).read_bytes(), name
+
+
+def test_the_profile_gives_the_bytes_of_the_local_one_also_when_a_job_is_cancelled(
+    cluster: None, local: Path, tmp_path: Path
+) -> None:
+    results = tmp_path / "results"
+    with workflow(results) as started:
+        cancelled = started.running_job("collect_transitions")
+        assert run("scancel", cancelled).returncode == 0
+        status, said = started.end(200)
+    assert status == 0, said
+    assert f"SLURM-job '{cancelled}' failed, SLURM status is: 'CANCELLED'" in said
+    assert_same(results, local)
+
+
+def test_a_controller_that_comes_back_costs_nothing_but_the_wait(cluster: None, local: Path, tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    with workflow(results, str(results / "collect/transitions.jsonl")) as started:
+        job = started.running_job("collect_transitions")
+        # a job whose srun finds no controller waits for minutes before it asks again
+        wait_until(lambda: f"{job}.0 " in run("squeue", "--steps", "--noheader", "--format=%i ").stdout)
+        stop_controller()
+        wait_until(lambda: "SLURM does not answer" in started.said.read_text())
+        assert run(DEVCLUSTER, "start").returncode == 0
+        status, said = started.end(120)
+    assert status == 0, said
+    assert "SLURM answers again" in said
+    assert "Error in rule" not in said
+    assert_same(results, local, ("collect/transitions.jsonl",))
+
+
+def test_a_controller_that_stays_away_ends_the_run_with_an_error(cluster: None, local: Path, tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    target = str(results / "collect/transitions.jsonl")
+    with workflow(results, target, ENVSIM_SLURM_PATIENCE_S="5") as started:
+        started.running_job("collect_transitions")
+        stop_controller()
+        status, said = started.end(60)
+    assert status == 1
+    assert "SLURM has not answered for" in said
+    assert "scancel --name" in said
+    assert run(DEVCLUSTER, "start").returncode == 0
+    wait_for_empty_queue()
+    with workflow(results, target) as again:
+        status, said = again.end(90)
+    assert status == 0, said
+    assert_same(results, local, ("collect/transitions.jsonl",))
+
+
+def test_without_a_controller_a_run_does_not_begin(cluster: None, tmp_path: Path) -> None:
+    stop_controller()
+    with workflow(tmp_path / "results") as started:
+        status, said = started.end(60)
+    assert status == 1
+    assert "no SLURM controller answers" in said
+    assert run(DEVCLUSTER, "start").returncode == 0
+
+
+def stop_controller() -> None:
+    """As a restart does it: the controller writes down what it knows. Killed, it may lose jobs just submitted."""
+    os.kill(pid("slurmctld"), signal.SIGTERM)
+    wait_until(lambda: "is UP" not in run("scontrol", "ping").stdout)
+
+
+def wait_for_empty_queue() -> None:
+    run("bash", "-c", "squeue --noheader --format %A | xargs --no-run-if-empty scancel")
+    wait_until(lambda: not run("squeue", "--noheader").stdout)
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    end = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < end, "waited 30 s"
+        time.sleep(0.1)
