@@ -34,7 +34,7 @@ import envsim_core as ec
 from envsim_core import environments
 
 SIZES = {"small": 1, "medium": 10, "large": 150}
-ROWS = {"small": 2000, "medium": 1000, "large": 40}
+ROWS = {"small": 2000, "medium": 400, "large": 40}
 JsonObject = dict[str, Any]
 CONSOLE = Console(width=120)
 
