@@ -6,6 +6,7 @@ import json
 import time
 from collections import Counter
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -216,9 +217,13 @@ def test_rows_of_a_dead_server_if_asked_for(tmp_path: Path) -> None:
 
 
 def test_one_forbidden_request_among_answered_ones_is_a_row(tmp_path: Path) -> None:
+    another_is_asked = Event()
+
     def script(asked: Asked, number: int) -> Reply:
         if asked.question == "question 0":
+            assert another_is_asked.wait(30)
             return error(403, "not this one")
+        another_is_asked.set()
         time.sleep(0.3)
         return echo(asked, number)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from itertools import pairwise
 from pathlib import Path
+from threading import Event
 
 import pytest
 from asking import ask, echo, endpoint
@@ -68,21 +69,24 @@ def test_under_faults_that_outlast_the_retries_failures_are_rows_and_re_runs_end
 def test_a_pause_that_grew_while_it_lasted_is_kept_by_all(tmp_path: Path) -> None:
     told: list[float] = []
     came: list[float] = []
+    both_are_asked = Event()
 
     def script(asked: Asked, number: int) -> Reply:
         came.append(time.monotonic())
-        if number == 0:  # answered at once, so that both workers have met a pause of different length
-            return error(429, "slow down", Retry_After="0.2")
+        if number == 0:  # both workers are to meet a pause, of different lengths
+            assert both_are_asked.wait(30)
+            return error(429, "slow down", Retry_After="2")
         if number == 1:
+            both_are_asked.set()
             time.sleep(0.1)
             told.append(time.monotonic())
-            return error(429, "slow down", Retry_After="1")
+            return error(429, "slow down", Retry_After="3")
         return echo(asked, number)
 
     with ScriptedServer(script) as server:
         _, rows = ask(tmp_path, endpoint(server.base_url, concurrency=2))
     assert all(row.completion for row in rows)
-    assert min(came[2:]) - told[0] >= 0.95
+    assert min(came[2:]) - told[0] >= 2.95
 
 
 def test_a_pause_of_nothing_is_no_reason_to_ask_at_once(tmp_path: Path) -> None:
