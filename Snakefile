@@ -57,10 +57,17 @@ rule simulator:
         with_trained_model(rules.report.input),
 
 
-# served for other programs, once it is trained, until ctrl-C
+# What is missing is trained, then the model is served for other programs until ctrl-C, by this process itself when
+# Snakemake is through: other runs in this folder are not locked out meanwhile. Without an output it always runs.
 rule serve_simulator:
     input:
-        with_trained_model(lambda wildcards: trained_model_dir(RESULTS, MODELS[SERVED].trained)),
+        weights=served_weights,
+    log:
+        f"{RESULTS}/logs/serve_simulator.log",
+    conda:
+        "rules/environment.yaml"
+    shell:
+        "echo 'to be served: {input.weights}' | tee {log:q}"
 
 
 rule all:
@@ -76,13 +83,9 @@ onstart:
 
 
 onsuccess:
-    if "serve_simulator" in workflow.dag_settings.targets:
-        shell(
-            "python -m envsim_core serve-model {SERVED} --host {CONFIG.serve.host} --port {CONFIG.serve.port}"
-            " --models-file {CONFIG.models_file:q} --results {RESULTS:q}"
-        )
     if REPORTED & set(workflow.dag_settings.targets or ["all"]):
         shell("python -m envsim_core show-leaderboard --report {RESULTS}/report")
+    serve_afterwards()
 
 
 onerror:

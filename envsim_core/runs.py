@@ -12,8 +12,9 @@ import fcntl
 import os
 import signal
 import socket
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,20 @@ def survive_kills(persistence: Any, dag: Any) -> None:
     persistence.lock, dag.check_incomplete = lock_unless_abandoned, make_again
 
 
+def check_first(dag: Any, check: Callable[[Any], None]) -> None:
+    """Have `check` look at a workflow whose jobs are known, before any of them starts, a dry run's included.
+
+    What it raises is shown as it is; from an input function Snakemake would show a traceback with it.
+    """
+    check_incomplete = dag.check_incomplete
+
+    async def check_before(self: Any) -> None:
+        check(self.workflow)
+        await check_incomplete(self)
+
+    dag.check_incomplete = check_before
+
+
 def hold_run() -> bool:
     """Hold this run's file until the process ends, and let its jobs know; whether that can be done here."""
     path = (FOLDER / f"{socket.gethostname()}.{os.getpid()}.run").absolute()
@@ -62,6 +77,23 @@ def hold_run() -> bool:
     atexit.register(path.unlink, missing_ok=True)
     os.environ[RUN] = str(path)
     return True
+
+
+def go_on_as(command: Sequence[str]) -> None:
+    """Let this process become `command` when it would end: all that Snakemake held and logged is put away by then.
+
+    So signals and the exit status are the command's own, and nothing of the run stands between it and the terminal.
+    """
+
+    def become() -> None:
+        for path in _held:
+            path.unlink(missing_ok=True)
+        os.environ.pop(RUN, None)  # a run that is over, and whose end ends no command
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        os.execv(command[0], list(command))
+
+    atexit.register(become)
 
 
 def other_runs() -> list[str]:

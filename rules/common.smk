@@ -28,7 +28,7 @@ from envsim_core.config import (
 from envsim_core.config.recipe import Recipe, RlRecipe, load_recipe
 from envsim_core.config.sizes import with_size
 from envsim_core.errors import EnvSimError, UnknownName
-from envsim_core.runs import RUN, hold_run, other_runs, survive_kills
+from envsim_core.runs import RUN, check_first, go_on_as, hold_run, other_runs, survive_kills
 from envsim_core.slurm import cancel_abandoned, keep_watch
 from envsim_core.sources import load_source
 
@@ -41,7 +41,7 @@ def checked_config():
         sized = with_size(config, workflow.config_settings.overwrite_config)
         checked = parse_config(sized, "--config", typed=False)
         entries = load_models(checked.models_file)
-        for name in checked.models:
+        for name in [*checked.models, *filter(None, [checked.model])]:
             if name not in entries:
                 raise UnknownName(f"entry in {checked.models_file} for the model", name, entries)
     except EnvSimError as error:
@@ -368,9 +368,13 @@ def scratch_base(wildcards):
     return [f"{RESULTS}/train/{wildcards.mixture}/base"] if RECIPE.scratch else []
 
 
-# the trained model that `serve_simulator` serves: the one that is named, else the last of those that are asked
+# the model that `serve_simulator` serves: the one that is named, else the last trained one of those that are asked
 SERVED = CONFIG.model or next(
     (name for name in reversed(CONFIG.models) if isinstance(MODELS[name], TrainedModel)), None
+)
+NOTHING_TRAINED = (
+    "none of `models` is trained here; say which size, for example --config size=tiny, or name an entry of models_file"
+    " that has `trained`"
 )
 
 
@@ -379,10 +383,46 @@ def with_trained_model(files):
 
     def found(wildcards):
         if not any(isinstance(MODELS[name], TrainedModel) for name in CONFIG.models):
-            raise WorkflowError(
-                "simulator: none of `models` is trained here; say which size, for example"
-                " snakemake simulator --config size=tiny, or name an entry of models_file that has `trained`"
-            )
+            raise WorkflowError(f"simulator: {NOTHING_TRAINED}")
         return files(wildcards) if callable(files) else files
 
     return found
+
+
+def served_weights(wildcards):
+    """The weights of the model that `serve_simulator` serves, where it is trained here."""
+    entry = MODELS.get(SERVED)
+    return [str(trained_model_dir(RESULTS, entry.trained))] if isinstance(entry, TrainedModel) else []
+
+
+def serves(started):
+    """Whether a model is served once the run's jobs are done."""
+    return "serve_simulator" in (started.dag_settings.targets or ())
+
+
+def check_served(started):
+    """What would keep the model from being served is told before it is trained."""
+    if not serves(started):
+        return
+    from envsim_core.backends.served import check_clients, check_serving
+
+    if SERVED is None:
+        raise WorkflowError(f"serve_simulator: {NOTHING_TRAINED}, or model=NAME")
+    try:
+        entry = check_clients(SERVED, MODELS[SERVED], CONFIG.serve.host)
+        if started.executor_plugin.name == "local":  # else another machine serves it
+            check_serving(SERVED, entry, CONFIG.serve.host, CONFIG.serve.port)
+    except EnvSimError as error:
+        raise WorkflowError(str(error)) from None
+
+
+if workflow.is_main_process:
+    check_first(DAG, check_served)
+
+
+def serve_afterwards():
+    """Have this process serve the model when the run has ended well."""
+    if serves(workflow) and not workflow.touch:
+        command = [sys.executable, "-m", "envsim_core", "serve-model", SERVED]
+        command += ["--host", CONFIG.serve.host, "--port", str(CONFIG.serve.port)]
+        go_on_as([*command, "--models-file", str(CONFIG.models_file), "--results", str(RESULTS)])

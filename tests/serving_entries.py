@@ -22,7 +22,7 @@ from envsim_core.stages.infer import infer_completions
 
 def model_folder(folder: Path) -> Path:
     """A folder that looks like a whole model, with weights of 8 bytes."""
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text('{"model_type": "qwen3"}')
     (folder / "tokenizer.json").write_text("{}")
     head = json.dumps({"w": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}).encode()

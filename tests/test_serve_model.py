@@ -92,7 +92,7 @@ def test_a_server_that_dies_ends_the_command_with_its_last_words(project: Projec
 
 def test_nobody_else_reaches_it_without_a_key(project: Project) -> None:
     said = refused(project, "--host", "0.0.0.0")
-    assert "--host 0.0.0.0 can be reached from other machines: set ENVSIM_SERVE_KEY" in said
+    assert "host 0.0.0.0 can be reached from other machines: set ENVSIM_SERVE_KEY" in said
 
 
 def test_what_the_key_does_not_guard_is_said(project: Project) -> None:
@@ -108,7 +108,7 @@ def test_what_the_key_does_not_guard_is_said(project: Project) -> None:
 def test_a_busy_port_is_told_before_anything_starts(project: Project) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         said = refused(project, "--port", str(other.getsockname()[1]))
-    assert "cannot be had: Address already in use; --port 0 takes a free one" in said
+    assert "cannot be had: Address already in use; port 0 takes a free one" in said
 
 
 def test_a_model_elsewhere_is_not_served_here(project: Project) -> None:

@@ -18,6 +18,7 @@ from envsim_core.errors import BadConfig, EnvSimError
 from envsim_core.serving import preflight
 from envsim_core.serving.commands import launcher
 from envsim_core.serving.process import Launch
+from envsim_core.training import stacks
 
 KEY = "a-key-for-this-job-alone"
 
@@ -101,8 +102,12 @@ def test_a_server_that_is_not_installed_is_told_with_where_and_how(
     assert f"{project.environment}/bin/vllm is not there (`environment` in its entry)" in said
     assert "bin/pip install 'vllm==" in said
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    monkeypatch.setattr(stacks, "ROOT", project.folder)
+    monkeypatch.setattr(stacks, "has_gpu", lambda: False)
     project.entry(environment=None)
-    assert "vllm is neither in" in refused(project)
+    said = refused(project)
+    assert "vllm is neither beside this Python nor on PATH" in said
+    assert ".venv-serve is made on machines with an NVIDIA GPU and its driver alone" in said
 
 
 @pytest.mark.parametrize(("visible", "gpus", "seen"), [("", 1, 0), ("0", 2, 1)])

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from envsim_core.backends.endpoints import LOOPBACK as THIS_MACHINE
 from envsim_core.backends.endpoints import Endpoint, keyed, remote_endpoint
 from envsim_core.backends.store import CompletionStore
-from envsim_core.config import RemoteModel, ServedModel, Serving, TrainedModel, trained_model_dir
+from envsim_core.config import ModelEntry, RemoteModel, ServedModel, Serving, TrainedModel, trained_model_dir
+from envsim_core.errors import BadConfig
 from envsim_core.records import JsonObject, Request, content_hash
-from envsim_core.serving.commands import CannotServe, launcher, server_program
+from envsim_core.serving.commands import PROGRAMS, CannotServe, how_to_install, installed_program, launcher
 from envsim_core.serving.preflight import (
     check_folder,
     check_gpus,
@@ -22,7 +25,10 @@ from envsim_core.serving.preflight import (
     model_hash,
 )
 from envsim_core.serving.process import LOOPBACK, Served, new_key, running_server
+from envsim_core.training import stacks
 
+KEY_VARIABLE = "ENVSIM_SERVE_KEY"
+STACKS = {"vllm": "serve", "llamafactory": "train"}
 NOT_STARTED = f"http://{LOOPBACK}:9/v1"  # the discard port: nobody is asked there
 # options that decide how fast a server is or how much it holds, and not what it says
 WITHOUT_EFFECT = {
@@ -63,17 +69,66 @@ def serving(
     port: int = 0,
     api_key: str | None = None,
 ) -> Iterator[Served]:
-    """A server of `entry` for as long as the block runs, after everything that can be checked first was checked."""
+    """A server of `entry` for as long as the block runs, after everything that can be checked first was checked.
+
+    Where its program is installed nowhere, the stack that has it is made: by then only the program is missing.
+    """
     weights = model_weights(name, entry, results)
-    program = server_program(name, entry)
-    check_gpus(name, entry)
-    check_template(name, entry, program)
-    check_port(host, port)
+    program = check_serving(name, entry, host, port)
     if is_folder(weights):
         check_memory(name, entry, Path(weights))
+    if program is None:
+        program = stacks.make_stack(STACKS[entry.server], stacks.ROOT).program(PROGRAMS[entry.server])
+        check_template(name, entry, program)
     launch = launcher(name, entry, weights, program, log.with_suffix(".yaml"))
     with running_server(name, launch, log, entry.load_limit_s, host, port, api_key) as served:
         yield served
+
+
+def check_serving(name: str, entry: Serving, host: str = LOOPBACK, port: int = 0) -> Path | None:
+    """What is wrong before there are weights: GPUs, the server's program, its template, the port. Starts nothing.
+
+    Returns the program; None where it is in a stack that has yet to be made, for which only the program is missing.
+    Raises CannotServe and UnknownName.
+    """
+    check_gpus(name, entry)
+    program = _program(name, entry)
+    check_template(name, entry, program)
+    check_port(host, port)
+    return program
+
+
+def clients_key() -> str | None:
+    """The key that clients have to send of a model that is served for them; None: they need none."""
+    return os.environ.get(KEY_VARIABLE) or None
+
+
+def check_clients(name: str, entry: ModelEntry, host: str) -> Serving:
+    """`entry`, if this project can serve it for other programs at `host`. Raises BadConfig."""
+    if not isinstance(entry, Serving):
+        raise BadConfig(f'model "{name}" is not served by this project: its entry has neither `served` nor `trained`')
+    if clients_key() is None and host not in THIS_MACHINE:
+        raise BadConfig(f"host {host} can be reached from other machines: set {KEY_VARIABLE} to a key for clients")
+    return entry
+
+
+def _program(name: str, entry: Serving) -> Path | None:
+    """The server's program; None where it is in a stack that can be made here. Raises CannotServe."""
+    stack = STACKS[entry.server]
+    folder = stacks.stack_folder(stack, stacks.ROOT)
+    named = entry.environment is not None and Path(entry.environment).expanduser().absolute() == folder.absolute()
+    if not named and (found := installed_program(name, entry)):
+        return found
+    if ready := stacks.ready_stack(stack, stacks.ROOT):
+        return ready.program(PROGRAMS[entry.server])
+    if stack in stacks.NEEDS_GPU and not stacks.has_gpu():
+        own = Path(f".venv-{entry.server}")
+        raise CannotServe(
+            f'model "{name}": {PROGRAMS[entry.server]} is neither beside this Python nor on PATH, and {folder.name}'
+            f" is made on machines with an NVIDIA GPU and its driver alone. Elsewhere {how_to_install(entry, own)},"
+            f" then `environment: {own}` in its entry"
+        )
+    return None
 
 
 def model_weights(name: str, entry: Serving, results: Path) -> str:

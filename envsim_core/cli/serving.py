@@ -10,8 +10,6 @@ import typer
 from envsim_core.cli.app import DIRECT, ModelsFile, app
 from envsim_core.config import DEFAULT_MODELS
 
-KEY_VARIABLE = "ENVSIM_SERVE_KEY"
-
 
 @app.command(rich_help_panel=DIRECT)
 def serve_model(
@@ -27,21 +25,14 @@ def serve_model(
 
     Clients have to send the key in the environment variable ENVSIM_SERVE_KEY, where it is set.
     """
-    import os
     import signal
     from contextlib import suppress
 
     from envsim_core.backends.endpoints import LOOPBACK
-    from envsim_core.backends.served import serving
-    from envsim_core.config import Serving, model_entry
-    from envsim_core.errors import BadConfig
+    from envsim_core.backends.served import KEY_VARIABLE, check_clients, clients_key, serving
+    from envsim_core.config import model_entry
 
-    entry = model_entry(models_file, model)
-    if not isinstance(entry, Serving):
-        raise BadConfig(f'model "{model}" is not served by this project: its entry has neither `served` nor `trained`')
-    key = os.environ.get(KEY_VARIABLE) or None
-    if key is None and host not in LOOPBACK:
-        raise BadConfig(f"--host {host} can be reached from other machines: set {KEY_VARIABLE} to a key for clients")
+    entry, key = check_clients(model, model_entry(models_file, model), host), clients_key()
     if host not in LOOPBACK and entry.server == "vllm":
         about = "vLLM asks for the key below /v1 only; other addresses of it are open to whoever reaches this machine"
         typer.echo(f"warning: {about} (docs/models.md)", err=True)

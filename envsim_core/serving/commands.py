@@ -26,28 +26,28 @@ class CannotServe(EnvSimError):
     """What an entry asks for cannot be served on this machine; said before anything is started."""
 
 
-def server_program(name: str, entry: Serving) -> Path:
-    """The program that serves `entry`. Raises CannotServe saying where it was looked for and how to install it."""
+def installed_program(name: str, entry: Serving) -> Path | None:
+    """The program that serves `entry` where somebody installed it: in its `environment`, or beside this Python, or on
+    PATH; else None. Raises CannotServe when an environment that is named has no such program."""
     program = PROGRAMS[entry.server]
     if entry.environment is not None:
         folder = Path(entry.environment).expanduser()
         found = folder / "bin" / program
         if os.access(found, os.X_OK):
             return found.absolute()
-        install = f"python3 -m venv {folder} && {folder}/bin/pip install '{PACKAGES[entry.server]}'"
-        raise CannotServe(f'model "{name}": {found} is not there (`environment` in its entry); install it: {install}')
+        raise CannotServe(
+            f'model "{name}": {found} is not there (`environment` in its entry); {how_to_install(entry, folder)}'
+        )
     beside = Path(sys.executable).with_name(program)
     if os.access(beside, os.X_OK):
         return beside
     on_path = shutil.which(program)
-    if on_path is not None:
-        return Path(on_path).absolute()
-    venv = f".venv-{entry.server}"
-    raise CannotServe(
-        f'model "{name}": {program} is neither in {beside.parent} nor on PATH. It wants an environment of its own: '
-        f"python3 -m venv {venv} && {venv}/bin/pip install '{PACKAGES[entry.server]}', then "
-        f"`environment: {venv}` in its entry"
-    )
+    return None if on_path is None else Path(on_path).absolute()
+
+
+def how_to_install(entry: Serving, folder: Path) -> str:
+    """What to type for an environment with the server of `entry` in `folder`."""
+    return f"install it: python3 -m venv {folder} && {folder}/bin/pip install '{PACKAGES[entry.server]}'"
 
 
 def launcher(name: str, entry: Serving, weights: str, program: Path, settings: Path) -> Any:

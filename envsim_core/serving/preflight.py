@@ -100,17 +100,19 @@ def check_memory(name: str, entry: Serving, folder: Path) -> None:
         raise CannotServe(f'model "{name}": {folder} has {sizes}; take more gpus, or a smaller or quantized model')
 
 
-def check_template(name: str, entry: Serving, program: Path) -> None:
+def check_template(name: str, entry: Serving, program: Path | None) -> None:
     """Raises UnknownName, or CannotServe for a file that is not there, when the chat template is wrong.
 
     LLaMA-Factory's names are read from its source, because its import takes a quarter of a minute; where the source
-    cannot be found, the server itself checks the name when it loads.
+    cannot be found, the server itself checks the name when it loads. `program` is None where it is not installed yet.
     """
     if entry.template is None:
         return
     if entry.server == "vllm":
         if not Path(entry.template).is_file():
             raise CannotServe(f'model "{name}": there is no file {entry.template} (`template` in its entry)')
+        return
+    if program is None:
         return
     known = set(llamafactory_templates(program))
     if known and entry.template not in known:
@@ -133,7 +135,7 @@ def check_port(host: str, port: int) -> None:
             one.bind((host, port))
     except OSError as error:
         why = error.strerror or str(error)
-        raise CannotServe(f"port {port} of {host} cannot be had: {why}; --port 0 takes a free one") from None
+        raise CannotServe(f"port {port} of {host} cannot be had: {why}; port 0 takes a free one") from None
 
 
 def _json_object(path: Path) -> dict[str, object]:
