@@ -54,7 +54,7 @@ localrules:
 # data -> SFT -> RL -> serve -> benchmark -> report: the trained models are entries like any other
 rule simulator:
     input:
-        with_trained_model(rules.report.input),
+        rules.report.input,
 
 
 # What is missing is trained, then the model is served for other programs until ctrl-C, by this process itself when

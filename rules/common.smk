@@ -158,10 +158,15 @@ def served(model, key, default):
     return default if value is None else value
 
 
+def profile_default(resource):
+    """What the profile says for rules that name nothing."""
+    default = (workflow.resource_settings.default_resources or {}).get(resource)
+    return getattr(default, "raw", None) or ""
+
+
 def default_partition():
     """The partition of the profile: a rule that names one for some models has to name it for the others."""
-    default = (workflow.resource_settings.default_resources or {}).get("slurm_partition")
-    return getattr(default, "raw", None) or ""
+    return profile_default("slurm_partition")
 
 
 def trained_weights(wildcards):
@@ -373,20 +378,8 @@ SERVED = CONFIG.model or next(
     (name for name in reversed(CONFIG.models) if isinstance(MODELS[name], TrainedModel)), None
 )
 NOTHING_TRAINED = (
-    "none of `models` is trained here; say which size, for example --config size=tiny, or name an entry of models_file"
-    " that has `trained`"
+    "none of `models` is trained here; say which size (--config size=tiny), or add an entry with `trained`"
 )
-
-
-def with_trained_model(files):
-    """The files, where a model that is trained here is among those asked; else what has to be said."""
-
-    def found(wildcards):
-        if not any(isinstance(MODELS[name], TrainedModel) for name in CONFIG.models):
-            raise WorkflowError(f"simulator: {NOTHING_TRAINED}")
-        return files(wildcards) if callable(files) else files
-
-    return found
 
 
 def served_weights(wildcards):
@@ -400,29 +393,34 @@ def serves(started):
     return "serve_simulator" in (started.dag_settings.targets or ())
 
 
-def check_served(started):
-    """What would keep the model from being served is told before it is trained."""
+def check_simulator(started):
+    """What would keep a model from being trained for the benchmark, or served, is told before anything is done."""
+    trained = any(isinstance(MODELS[name], TrainedModel) for name in CONFIG.models)
+    if "simulator" in (started.dag_settings.targets or ()) and not trained:
+        raise WorkflowError(f"simulator: {NOTHING_TRAINED}")
     if not serves(started):
         return
-    from envsim_core.backends.served import check_clients, check_serving
+    from envsim_core.backends.served import check_clients
 
     if SERVED is None:
         raise WorkflowError(f"serve_simulator: {NOTHING_TRAINED}, or model=NAME")
+    here = started.executor_plugin.name == "local"  # another machine looks for itself
     try:
-        entry = check_clients(SERVED, MODELS[SERVED], CONFIG.serve.host)
-        if started.executor_plugin.name == "local":  # else another machine serves it
-            check_serving(SERVED, entry, CONFIG.serve.host, CONFIG.serve.port)
+        check_clients(SERVED, MODELS[SERVED], CONFIG.serve.host, CONFIG.serve.port if here else None)
     except EnvSimError as error:
         raise WorkflowError(str(error)) from None
 
 
 if workflow.is_main_process:
-    check_first(DAG, check_served)
+    check_first(DAG, check_simulator)
 
 
 def serve_afterwards():
     """Have this process serve the model when the run has ended well."""
+    from envsim_core.serving.cluster import serve_command, srun_options
+
     if serves(workflow) and not workflow.touch:
-        command = [sys.executable, "-m", "envsim_core", "serve-model", SERVED]
-        command += ["--host", CONFIG.serve.host, "--port", str(CONFIG.serve.port)]
-        go_on_as([*command, "--models-file", str(CONFIG.models_file), "--results", str(RESULTS)])
+        srun = []
+        if workflow.executor_plugin.name == "slurm":
+            srun = srun_options(MODELS[SERVED], default_partition(), profile_default("slurm_account"))
+        go_on_as(serve_command(SERVED, CONFIG.serve.host, CONFIG.serve.port, CONFIG.models_file, RESULTS, srun))

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import shlex
 import signal
+import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from shutil import copy
@@ -16,6 +18,8 @@ from project import ROOT
 from serving_entries import Project, wait_until
 from test_slurm import cluster, run
 
+from envsim_core.config import ServedModel, model_entry
+from envsim_core.serving.cluster import serve_command, srun_options
 from envsim_core.stages.evaluate import evaluate
 
 SAMPLE = ROOT / "tests/data/published_format_sample.json"
@@ -84,3 +88,26 @@ def test_a_cancelled_job_leaves_no_server_and_the_next_run_goes_on_from_what_was
     for part in ("completions.jsonl", "verdicts.jsonl"):
         name = f"{benchmark.stem}.m.{part}"
         assert (undisturbed / name).read_bytes() == (benchmark.parent / name).read_bytes(), name
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
+def test_a_model_that_is_served_in_a_job_ends_with_the_command(
+    cluster: None, project: Project, number: signal.Signals
+) -> None:
+    project.entry({"children": True}, visible=None)
+    entry = model_entry(project.models_file, "m")
+    assert isinstance(entry, ServedModel)
+    asked = srun_options(entry.model_copy(update={"memory_mb": 2000, "cpus": 1}), "gpu", "")
+    command = serve_command("m", "127.0.0.1", 0, project.models_file, project.results, asked)
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+        assert process.stderr is not None
+        line = next(said for said in process.stderr if said.startswith('model "m" at'))
+        assert "of the node gpu1 (no key)" in line
+        assert run("squeue", "--noheader", "--format=%j").stdout.split() == ["envsim_serve"]
+        with urllib.request.urlopen(line.split()[3] + "/models", timeout=60) as answered:
+            assert answered.status == 200
+        os.killpg(process.pid, number)
+        process.wait()
+        project.nothing_is_left()
+        wait_until(lambda: not run("squeue", "--noheader").stdout, within_s=60)
+    assert process.returncode == {signal.SIGINT: 0, signal.SIGTERM: 143, signal.SIGKILL: -9}[number]

@@ -103,12 +103,17 @@ def clients_key() -> str | None:
     return os.environ.get(KEY_VARIABLE) or None
 
 
-def check_clients(name: str, entry: ModelEntry, host: str) -> Serving:
-    """`entry`, if this project can serve it for other programs at `host`. Raises BadConfig."""
+def check_clients(name: str, entry: ModelEntry, host: str, port: int | None = None) -> Serving:
+    """`entry`, if this project can serve it for other programs at `host`; with a `port`, if this machine can.
+
+    Raises BadConfig, CannotServe and UnknownName.
+    """
     if not isinstance(entry, Serving):
         raise BadConfig(f'model "{name}" is not served by this project: its entry has neither `served` nor `trained`')
     if clients_key() is None and host not in THIS_MACHINE:
         raise BadConfig(f"host {host} can be reached from other machines: set {KEY_VARIABLE} to a key for clients")
+    if port is not None:
+        check_serving(name, entry, host, port)
     return entry
 
 

@@ -77,7 +77,7 @@ def running_server(
     ServerFailed, wherever it is; SIGTERM leaves it with SystemExit. The server and whatever it started end with the
     block, and when this process is killed. Raises ServerFailed with the end of the log.
     """
-    with _left_by_sigterm():
+    with left_by_sigterm():
         process = _ready(name, launch, log, load_limit_s, host, port, api_key, said)
         try:
             with process.watched():
@@ -290,7 +290,8 @@ class _Process:
 
 
 @contextmanager
-def _left_by_sigterm() -> Iterator[None]:
+def left_by_sigterm() -> Iterator[None]:
+    """For this block, SIGTERM raises Terminated, so that what it holds is put away."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
