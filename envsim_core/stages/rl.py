@@ -12,7 +12,7 @@ from envsim_core.records import JsonObject, write_json
 from envsim_core.training.cards import Sessions, file_hash, folder_hash
 from envsim_core.training.checkpoints import publish_model, resumable, step_of
 from envsim_core.training.machine import check_machine, free_port
-from envsim_core.training.running import ask_program, run_program
+from envsim_core.training.running import ask_program, run_program, thread_variables
 from envsim_core.training.stacks import Stack, make_stack, packages
 
 VERSION = "1"
@@ -115,7 +115,7 @@ def trainer_command(stack: Stack, recipe: RlRecipe, settings: Path) -> list[str]
 
 def trainer_variables(recipe: RlRecipe, threads: int) -> dict[str, str]:
     """The environment variables of a training."""
-    variables = {"OMP_NUM_THREADS": str(max(1, threads // max(1, recipe.gpus))), **recipe.variables}
+    variables = {**thread_variables(threads // max(1, recipe.gpus)), **recipe.variables}
     if not recipe.gpus:
         variables["CUDA_VISIBLE_DEVICES"] = ""
     return variables | {"HF_HUB_OFFLINE": "1"}
