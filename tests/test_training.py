@@ -83,6 +83,12 @@ def test_an_unknown_key_for_this_project_names_file_and_key(tmp_path: Path) -> N
         load_recipe(path, Recipe)
 
 
+def test_a_number_with_an_exponent_is_a_number(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text("learning_rate: 1e-4\nadam_epsilon: 1.e-8\nrun_name: run1e4\n")
+    assert load_recipe(path, Recipe)[1] == {"learning_rate": 1e-4, "adam_epsilon": 1e-8, "run_name": "run1e4"}
+
+
 def test_what_the_project_sets_cannot_stand_in_a_recipe(tmp_path: Path) -> None:
     with pytest.raises(BadConfig, match="output_dir: cannot stand in a recipe"):
         chosen_options(Path("r.yaml"), Recipe(), {"output_dir": "x"}, tmp_path, None, tmp_path)

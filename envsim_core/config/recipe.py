@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -12,6 +13,7 @@ from envsim_core.config.section import Count, Positive, Section, Share
 from envsim_core.errors import BadConfig
 
 SECTION = "envsim"
+EXPONENT = re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+")
 
 
 class Scratch(Section):
@@ -103,7 +105,7 @@ def load_recipe(path: Path | str, kind: type[Kind]) -> tuple[Kind, dict[str, Any
 
     Raises BadConfig naming file and key.
     """
-    options = read_yaml(path)
+    options = {key: _number(value) for key, value in read_yaml(path).items()}
     told = options.pop(SECTION, {})
     if not isinstance(told, dict):
         raise BadConfig(f"{path}: {SECTION}: expected keys and values, found {told!r}")
@@ -111,3 +113,8 @@ def load_recipe(path: Path | str, kind: type[Kind]) -> tuple[Kind, dict[str, Any
         return kind.model_validate(told), options
     except ValidationError as error:
         raise BadConfig("\n".join(explain(f"{path}: {SECTION}", kind, error))) from None
+
+
+def _number(value: Any) -> Any:
+    """`1e-4` as the number that its writer means; PyYAML takes it for a text, and trainers fail on that much later."""
+    return float(value) if isinstance(value, str) and EXPONENT.fullmatch(value) else value
