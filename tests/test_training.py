@@ -83,6 +83,13 @@ def test_an_unknown_key_for_this_project_names_file_and_key(tmp_path: Path) -> N
         load_recipe(path, Recipe)
 
 
+def test_what_is_trained_is_a_regular_expression(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text("envsim: {trained: 'norm['}\n")
+    with pytest.raises(BadConfig, match=r"recipe\.yaml: envsim: trained: .*is no regular expression"):
+        load_recipe(path, RlRecipe)
+
+
 def test_a_number_with_an_exponent_is_a_number(tmp_path: Path) -> None:
     path = tmp_path / "recipe.yaml"
     path.write_text("learning_rate: 1e-4\nadam_epsilon: 1.e-8\nrun_name: run1e4\n")

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
 from envsim_core.config.reading import explain, read_yaml
 from envsim_core.config.section import Count, Positive, Section, Share
@@ -83,6 +83,8 @@ class RlRecipe(Recipe):
     """The project's reward; or, for an experiment, the published harness's verdict."""
     curriculum: list[Count] = Field(default=[2, 4, 12], min_length=1)
     """The most changes that a row may have, phase by phase; the phases are equally long."""
+    trained: str | None = None
+    """A regular expression: only parameters in whose names it is found are trained; null: all."""
     held_out_rows: Positive = 100
     """Rows that the held-out curve is measured on."""
     look_every: Positive = 20
@@ -95,6 +97,15 @@ class RlRecipe(Recipe):
     """Guard: KL per token to the model it began with (measured where `beta` is above 0); more ends the training."""
     max_clipped: Share = 0.5
     """Guard: share of answers cut off at max_completion_length; more ends the training."""
+
+    @field_validator("trained")
+    @classmethod
+    def _is_an_expression(cls, value: str | None) -> str | None:
+        try:
+            re.compile(value or "")
+        except re.error as error:
+            raise ValueError(f"is no regular expression: {error}") from None
+        return value
 
 
 Kind = TypeVar("Kind", bound=Recipe)

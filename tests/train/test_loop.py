@@ -43,17 +43,34 @@ def rate(results: Path, model: str, stratum: str) -> dict[str, Any]:
     return found
 
 
-def test_the_tiny_model_beats_copy_where_one_thing_changes_in_scenarios_it_never_saw(results: Path) -> None:
-    copy = rate(results, "copy", "delta_1")
-    assert rate(results, "tiny", "delta_1")["low"] > copy["high"]
+@pytest.mark.parametrize("model", ["tiny", "tiny-rl"])
+@pytest.mark.parametrize("stratum", ["delta_1", "delta_2"])
+def test_the_tiny_model_beats_copy_where_the_state_changes_in_scenarios_it_never_saw(
+    results: Path, model: str, stratum: str
+) -> None:
+    copy = rate(results, "copy", stratum)
+    assert rate(results, model, stratum)["low"] > copy["high"]
 
 
-def test_the_held_out_rows_are_judged_before_the_first_step_and_after_the_last(results: Path) -> None:
+def test_reinforcement_learning_raises_the_reward_of_held_out_rows(results: Path) -> None:
     points = json.loads((results / "train/tiny-rl/curve.json").read_text())["points"]
     card = json.loads((results / "train/tiny-rl/run_card.json").read_text())
     assert points[0]["step"] == 0
     assert points[-1]["step"] == card["steps"] == card["options"]["max_steps"]
-    assert all(point[how]["n"] > 0 for point in points for how in ("sampled", "greedy"))
+    first, last = points[0]["sampled"], points[-1]["sampled"]
+    assert first["n"] == last["n"] == 400
+    assert last["reward"] > first["reward"] + 0.02, "one standard error of the difference"
+    rewards = [point["sampled"]["reward"] for point in points]
+    assert sum(rewards[-2:]) / 2 > rewards[0], "and not at its last point alone"
+
+
+def test_the_rows_of_reinforcement_learning_were_not_trained_on_before(results: Path) -> None:
+    names = [
+        {json.loads(line)["sample_id"] for line in (results / "sft/tiny" / file).read_text().splitlines()}
+        for file in ("rows.jsonl", "rl.jsonl", "held_out_rl.jsonl")
+    ]
+    assert all(names)
+    assert len(set.union(*names)) == sum(map(len, names))
 
 
 def test_the_report_shows_how_the_models_were_trained(results: Path) -> None:
