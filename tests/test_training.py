@@ -17,7 +17,7 @@ from envsim_core.config.recipe import Recipe, RlRecipe, load_recipe
 from envsim_core.config.sizes import with_size
 from envsim_core.errors import BadConfig, BadFile, UnknownName
 from envsim_core.report.training import read_training, training
-from envsim_core.stages.train import chosen_options
+from envsim_core.stages.train import chosen_options, trainer_variables
 from envsim_core.training.cards import Sessions
 from envsim_core.training.checkpoints import is_whole_weights, last_checkpoint, publish_model, resumable
 from envsim_core.training.machine import check_machine
@@ -25,6 +25,7 @@ from envsim_core.training.running import Cost, TrainingFailed, run_program
 from envsim_core.training.stacks import LOCK, MARKER, ROOT, STACKS, Stack, ready_stack, stack_folder
 
 RECIPES = sorted((ROOT / "configs/train").glob("*.yaml"))
+SFT = {"model_name_or_path": "made/here"}
 SIZES = sorted((ROOT / "configs/simulator").glob("*.yaml"))
 
 
@@ -80,6 +81,19 @@ def test_an_unknown_key_for_this_project_names_file_and_key(tmp_path: Path) -> N
     path.write_text("envsim: {gpu: 2}\nstage: sft\n")
     with pytest.raises(BadConfig, match=r'recipe\.yaml: envsim: gpu: unknown key; did you mean "gpus"'):
         load_recipe(path, Recipe)
+
+
+def test_what_is_trained_is_a_regular_expression(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text("envsim: {trained: 'norm['}\n")
+    with pytest.raises(BadConfig, match=r"recipe\.yaml: envsim: trained: .*is no regular expression"):
+        load_recipe(path, RlRecipe)
+
+
+def test_a_number_with_an_exponent_is_a_number(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text("learning_rate: 1e-4\nadam_epsilon: 1.e-8\nrun_name: run1e4\n")
+    assert load_recipe(path, Recipe)[1] == {"learning_rate": 1e-4, "adam_epsilon": 1e-8, "run_name": "run1e4"}
 
 
 def test_what_the_project_sets_cannot_stand_in_a_recipe(tmp_path: Path) -> None:
@@ -197,6 +211,19 @@ def test_a_trainer_ends_with_the_one_who_started_it_even_when_that_is_killed(tmp
         time.sleep(0.05)  # the test's own time limit is the only clock here
 
 
+def test_every_library_of_a_trainer_uses_as_many_threads_as_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MKL_NUM_THREADS", "7")  # as Snakemake sets it for a job
+    program = (
+        "import os; print(*(os.environ[n] for n in os.environ if n.endswith('_NUM_THREADS')), file=open('t', 'w'))"
+    )
+    monkeypatch.chdir(tmp_path)
+    command = [sys.executable, "-c", program]
+    run_program("tiny", fake_stack(tmp_path), command, tmp_path / "log", trainer_variables(Recipe(gpus=0), SFT, 2))
+    assert set((tmp_path / "t").read_text().split()) == {"2"}
+
+
 @pytest.mark.parametrize("name", STACKS)
 def test_a_stack_that_was_not_made_whole_from_this_lock_is_not_ready(tmp_path: Path, name: str) -> None:
     (tmp_path / LOCK).parent.mkdir(parents=True)
@@ -211,7 +238,10 @@ def test_a_stack_that_was_not_made_whole_from_this_lock_is_not_ready(tmp_path: P
 
 
 def test_the_report_draws_losses_and_the_held_out_curve(tmp_path: Path) -> None:
-    look = {"n": 8, "reward": 0.25, "reward_sd": 0.1, "config_match": 2, "feedback_match": 3, "with_collateral": 1}
+    look = {
+        "n": 8, "reward": 0.25, "reward_sd": 0.1, "config_match": 2, "feedback_match": 3, "with_collateral": 1,
+        "by_changes": {"0": [1, 4], "1": [1, 4], "2": [0, 0], "3+": [0, 0]},
+    }  # fmt: skip
     card = {
         "training": "tiny-rl", "steps": 20, "seconds": 61.0, "gpus": 0, "gpu_hours": 0.0, "gpu_kwh": None,
         "recipe": "r.yaml", "data": {"sha256": "a" * 64},
@@ -227,5 +257,7 @@ def test_the_report_draws_losses_and_the_held_out_curve(tmp_path: Path) -> None:
     environment = Environment(loader=PackageLoader("envsim_core", "report"), autoescape=True, undefined=StrictUndefined)
     drawn = environment.get_template(section.template).render(**section.context)
     assert "Loss on the training rows: 2.000 at step 10, 1.000 at step 20" in drawn
-    assert drawn.count("<svg") == 2
+    by_changes = "0 (n = 4) 0.250 at step 0, 0.250 at step 20; 1 (n = 4) 0.250 at step 0, 0.250 at step 20</figcaption>"
+    assert by_changes in drawn, "a line for what has rows"
+    assert drawn.count("<svg") == 3
     assert "20 steps in 61 s on CPU" in drawn

@@ -15,7 +15,7 @@ from envsim_core.records import JsonObject, write_json, write_text
 from envsim_core.training.cards import Sessions, file_hash, folder_hash
 from envsim_core.training.checkpoints import publish_model, resumable, step_of, whole_folder
 from envsim_core.training.machine import check_machine, free_port
-from envsim_core.training.running import TrainingFailed, ask_program, run_program
+from envsim_core.training.running import TrainingFailed, ask_program, run_program, thread_variables
 from envsim_core.training.stacks import Stack, make_stack, packages
 
 VERSION = "1"
@@ -172,7 +172,7 @@ def check_options(
 def trainer_variables(recipe: Recipe, chosen: JsonObject, threads: int) -> dict[str, str]:
     """The environment variables of a training: how many processes, on which devices."""
     processes = max(1, recipe.gpus)
-    variables = {"OMP_NUM_THREADS": str(max(1, threads // processes)), **recipe.variables}
+    variables = {**thread_variables(threads // processes), **recipe.variables}
     if not recipe.gpus:
         variables["CUDA_VISIBLE_DEVICES"] = ""
     if recipe.gpus > 1 or "deepspeed" in chosen:

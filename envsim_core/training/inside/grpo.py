@@ -6,6 +6,7 @@ python -m envsim_core.training.inside.grpo SETTINGS.json      (stack `rl`)
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -23,6 +24,7 @@ from envsim_core.training.inside.published_reward import published_reward
 
 Row = dict[str, Any]
 STATE = ("state_before", "state_after", "observation", "volatile")
+CHANGES = ("0", "1", "2", "3+")
 REWARDS: dict[str, Callable[..., list[float | None]]] = {"verifier": reward, "published": published_reward}
 
 
@@ -33,6 +35,7 @@ def main(settings: dict[str, Any]) -> None:
     rows, held_out = read(settings["rows"]), read(settings["held_out"])[: settings["held_out_rows"]]
     tokenizer = AutoTokenizer.from_pretrained(settings["model"], padding_side="left")
     model = AutoModelForCausalLM.from_pretrained(settings["model"], dtype="float32" if arguments.use_cpu else "auto")
+    train_only(model, settings["trained"])
     chosen = curriculum(rows, settings["curriculum"], prompts_needed(arguments), settings["seed"])
     columns = {name: [row[name] for row in chosen] for name in ("prompt", *STATE)}
     trainer = GRPOTrainer(
@@ -47,6 +50,18 @@ def main(settings: dict[str, Any]) -> None:
     trainer.save_model(settings["written"])
     if trainer.is_world_process_zero():
         trainer.save_state()
+
+
+def train_only(model: Any, pattern: str | None) -> None:
+    """Train the parameters whose names the regular expression finds, and leave the others as they are; None: all."""
+    if pattern is None:
+        return
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad = re.search(pattern, name) is not None
+    trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    if not trained:
+        raise SystemExit(f"envsim.trained: {pattern!r} is in no parameter's name")
+    print(f"{trained} of {model.num_parameters()} parameters are trained", flush=True)
 
 
 def read(path: str) -> list[Row]:
@@ -142,14 +157,22 @@ class HeldOut(TrainerCallback):  # type: ignore[misc]
                 yield self.tokenizer.decode(row, skip_special_tokens=True), length
 
 
-def judged(rows: list[Row], answers: list[tuple[str, int]]) -> dict[str, float | int]:
-    """What the verifier says of answers: its reward, state and observation right, edits of what should have stayed."""
+def judged(rows: list[Row], answers: list[tuple[str, int]]) -> dict[str, Any]:
+    """What the verifier says of answers: its reward, state and observation right, edits of what should have stayed.
+
+    `by_changes` has the answers to rows of 0, 1, 2, and 3 or more changes, and those with the state right, as [CM, n].
+    """
     samples = [
         {**{name: json.loads(row[name]) for name in ("state_before", "state_after")}, "observation": row["observation"]}
         for row in rows
     ]
     verdicts = score_batch(samples, [text for text, _ in answers])
     rewards = [Reward().of(verdict) for verdict in verdicts]
+    by_changes = {name: [0, 0] for name in CHANGES}
+    for row, verdict in zip(rows, verdicts, strict=True):
+        counted = by_changes[CHANGES[min(row["change_count"], len(CHANGES) - 1)]]
+        counted[0] += bool(verdict.config_match)
+        counted[1] += 1
     count = len(rows)
     mean = sum(rewards) / count
     return {
@@ -158,6 +181,7 @@ def judged(rows: list[Row], answers: list[tuple[str, int]]) -> dict[str, float |
         "reward_sd": round((sum((value - mean) ** 2 for value in rewards) / max(1, count - 1)) ** 0.5, 5),
         "config_match": sum(bool(verdict.config_match) for verdict in verdicts),
         "feedback_match": sum(bool(verdict.feedback_match) for verdict in verdicts),
+        "by_changes": by_changes,
         "unparsed": sum(verdict.outcome == "unparsed" for verdict in verdicts),
         "with_collateral": sum(bool(verdict.collateral) for verdict in verdicts),
         "tokens": round(sum(length for _, length in answers) / count, 1),
