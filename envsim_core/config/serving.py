@@ -33,8 +33,8 @@ class Serving(AskedModel):
     """Further options of the server by name, as on its command line (vllm) or in its file (llamafactory):
     {gpu_memory_utilization: 0.85, enforce_eager: true}."""
     environment: str | None = None
-    """Folder of the Python environment that the server is installed in; null: the one that this runs in, else PATH, else
-    .venv-serve (vllm) or .venv-train (llamafactory), which are made on first use."""
+    """Folder of the Python environment that the server is installed in; null: the one that this runs in, else PATH,
+    else .venv-serve (vllm) or .venv-train (llamafactory), which are made on first use."""
     variables: dict[str, str] = Field(default_factory=dict)
     """Environment variables of the server: {HF_HOME: /data/hf}."""
     load_limit_s: Seconds = 1800.0
