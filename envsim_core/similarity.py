@@ -12,7 +12,7 @@ import ast
 import hashlib
 from array import array
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations
@@ -62,8 +62,14 @@ def leaves(value: Any) -> Iterator[str]:
             yield f"{path} = {item!r}"
 
 
-def jaccard(one: Iterable[int], other: Iterable[int]) -> float:
-    """The Jaccard index of two sets of hashes, of which only the `SKETCH` smallest may be known."""
+def jaccard(one: Collection[int], other: Collection[int], threshold: float = 0.0) -> float:
+    """The Jaccard index of two sets of hashes, of which only the `SKETCH` smallest may be known.
+
+    Below `threshold` perhaps only an upper bound: what sizes alone rule out is not compared.
+    """
+    fewer, more = sorted((len(one), len(other)))
+    if more and fewer / more < threshold:
+        return fewer / more
     first, second = frozenset(one), frozenset(other)
     either = first | second
     if len(first) == SKETCH or len(second) == SKETCH:
@@ -75,8 +81,8 @@ def similarity(one: Sketch, other: Sketch, threshold: float = 0.0) -> float:
     """How alike two calls are, from 0 to 1; below `threshold` perhaps only an upper bound."""
     if one.tool_code != other.tool_code:
         return 0.0
-    actions = jaccard(one.action, other.action)
-    return actions if actions < threshold else actions * jaccard(one.state, other.state)
+    actions = jaccard(one.action, other.action, threshold)
+    return actions if actions < threshold else actions * jaccard(one.state, other.state, threshold)
 
 
 class NearDuplicates:
@@ -103,7 +109,7 @@ def alike_states(states: Mapping[str, array[int]], threshold: float) -> Iterator
             buckets[value].append(name)
     pairs = {pair for names in buckets.values() for pair in combinations(names[:MAX_BUCKET], 2)}
     for one, other in sorted(pairs):
-        index = jaccard(states[one], states[other])
+        index = jaccard(states[one], states[other], threshold)
         if index >= threshold:
             yield one, other, index
 

@@ -176,6 +176,7 @@ rule write_training_files:
         alpaca=f"{SFT}/alpaca.json",
         sharegpt=f"{SFT}/sharegpt.json",
         dataset_info=f"{SFT}/dataset_info.json",
+        rows=f"{SFT}/rows.jsonl",
         rl=f"{SFT}/rl.jsonl",
         held_out_rl=f"{SFT}/held_out_rl.jsonl",
         held_out_benchmark=f"{SFT}/held_out.json",

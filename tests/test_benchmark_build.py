@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import polars as pl
@@ -114,6 +115,17 @@ def test_the_index_of_large_states_is_estimated_closely_from_sketches_of_one_siz
     other = sketch_state({f"k{number}": number for number in range(500, 5500)})
     assert len(one) == len(other) == SKETCH
     assert abs(jaccard(one, other) - 4500 / 5500) < 0.08
+
+
+@pytest.mark.parametrize("threshold", [0.3, 0.9, 1.0])
+@pytest.mark.parametrize("largest", [8, 3 * SKETCH])
+def test_what_sizes_rule_out_is_ruled_out_by_the_index_too(threshold: float, largest: int) -> None:
+    rng = Random(f"{threshold}/{largest}")
+    for _ in range(300):
+        pool = range(rng.randint(1, largest))
+        one, other = (sorted(rng.sample(pool, rng.randint(0, len(pool))))[:SKETCH] for _ in "ab")
+        quick, whole = jaccard(one, other, threshold), jaccard(one, other)
+        assert quick == whole or whole <= quick < threshold
 
 
 def test_near_duplicates_are_the_same_call_in_nearly_the_same_state() -> None:

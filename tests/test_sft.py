@@ -56,6 +56,7 @@ SMALL: dict[str, Any] = {
         "mixtures": {
             "small": {"counts": {"failure": 5, "no_change": 10, "simple": 20, "delta_3_up": 20}, "held_out": "task"},
             "away": {"rows": 40},
+            "reinforced": {"counts": {"failure": 4, "simple": 12}, "held_out": "task", "rl_rows": 8},
         },
     },
 }
@@ -112,7 +113,7 @@ class Room:
             self.path("benchmark.jsonl"), self.path("environments.jsonl"), self.mixture, self.path("data"), config,
         )  # fmt: skip
 
-    def rows(self, name: str = "rl.jsonl") -> list[TrainingRow]:
+    def rows(self, name: str = "rows.jsonl") -> list[TrainingRow]:
         return list(read_rows(self.path(f"data/{name}"), TrainingRow))
 
     def samples(self, name: str = "samples.jsonl") -> list[Sample]:
@@ -226,7 +227,9 @@ def test_a_row_planted_in_a_finished_file_is_found(copied: Callable[..., Room]) 
     rows = room.rows()
     alpaca = json.loads(room.path("data/alpaca.json").read_text())
     write_json(room.path("data/alpaca.json"), [*alpaca, alpaca[0]])
-    with pytest.raises(ec.BadFile, match=rf"alpaca.json: row {len(rows) + 1}: is not the row that rl.jsonl has there"):
+    with pytest.raises(
+        ec.BadFile, match=rf"alpaca.json: row {len(rows) + 1}: is not the row that rows.jsonl has there"
+    ):
         check_training_data(room.path("data"), *files)
     planted = next(iter(read_rows(room.path("benchmark.jsonl"), Sample)))
     rows[3] = rows[3].model_copy(
@@ -238,7 +241,7 @@ def test_a_row_planted_in_a_finished_file_is_found(copied: Callable[..., Room]) 
             "state_before": json.dumps(planted.state_before),
         }
     )
-    write_rows(room.path("data/rl.jsonl"), rows)
+    write_rows(room.path("data/rows.jsonl"), rows)
     write_datasets(room.path("data"), rows)
     with pytest.raises(ContaminatedRow, match=f'"{rows[3].sample_id}" .* is known to the benchmark: row of'):
         check_training_data(room.path("data"), *files)
@@ -274,8 +277,39 @@ def test_no_task_of_the_benchmark_is_explored(small: Room) -> None:
         for scenario in row.scenarios
     }
     assert theirs and not theirs & explored
-    trained, held = ({row.task_id for row in small.rows(name)} for name in ("rl.jsonl", "held_out_rl.jsonl"))
+    trained, held = ({row.task_id for row in small.rows(name)} for name in ("rows.jsonl", "held_out_rl.jsonl"))
     assert trained and held and not trained & held
+
+
+def test_rows_for_reinforcement_learning_are_not_those_that_were_trained_on(copied: Callable[..., Room]) -> None:
+    room = copied("reinforced")
+    room.draw()
+    report = room.write()
+    trained, reinforced = room.rows(), room.rows("rl.jsonl")
+    assert (report["rows"], report["rl_rows"]) == (len(trained), len(reinforced)) == (16, 8)
+    assert not {row.sample_id for row in trained} & {row.sample_id for row in reinforced}
+    assert [row.group for row in reinforced].count("failure") == 2, "in the same proportions"
+    assert len(json.loads(room.path("data/alpaca.json").read_text())) == 16
+    assert "8 further rows are for reinforcement learning alone" in room.path("data/report.md").read_text()
+    files = room.path("sft/environments.jsonl"), room.path("benchmark.jsonl"), room.path("environments.jsonl")
+    check_training_data(room.path("data"), *files)
+    planted = next(iter(read_rows(room.path("benchmark.jsonl"), Sample)))
+    reinforced[2] = reinforced[2].model_copy(
+        update={
+            "env_id": planted.env_id,
+            "code_hash": planted.code_hash,
+            "tool": planted.action.name,
+            "arguments": json.dumps(planted.action.arguments),
+            "state_before": json.dumps(planted.state_before),
+        }
+    )
+    write_rows(room.path("data/rl.jsonl"), reinforced)
+    with pytest.raises(ContaminatedRow, match=f'"{reinforced[2].sample_id}" .* is known to the benchmark: row of'):
+        check_training_data(room.path("data"), *files)
+
+
+def test_without_such_rows_reinforcement_learning_has_the_rows_that_were_trained_on(small: Room) -> None:
+    assert small.path("data/rl.jsonl").read_bytes() == small.path("data/rows.jsonl").read_bytes()
 
 
 def test_neither_shards_nor_threads_change_a_byte(small: Room, copied: Callable[..., Room]) -> None:

@@ -18,7 +18,7 @@ from envsim_core.config.recipe import Recipe, RlRecipe, load_recipe
 from envsim_core.config.sizes import with_size
 from envsim_core.errors import BadConfig, BadFile, UnknownName
 from envsim_core.report.training import read_training, training
-from envsim_core.stages.train import chosen_options
+from envsim_core.stages.train import chosen_options, trainer_variables
 from envsim_core.training.cards import Sessions
 from envsim_core.training.checkpoints import is_whole, is_whole_weights, last_checkpoint, publish_model, resumable
 from envsim_core.training.machine import check_machine
@@ -27,6 +27,7 @@ from envsim_core.training.running import Cost, TrainingFailed, run_program
 from envsim_core.training.stacks import LOCK, MARKER, ROOT, STACKS, Stack, ready_stack, stack_folder
 
 RECIPES = sorted((ROOT / "configs/train").glob("*.yaml"))
+SFT = {"model_name_or_path": "made/here"}
 SIZES = sorted((ROOT / "configs/simulator").glob("*.yaml"))
 
 
@@ -82,6 +83,19 @@ def test_an_unknown_key_for_this_project_names_file_and_key(tmp_path: Path) -> N
     path.write_text("envsim: {gpu: 2}\nstage: sft\n")
     with pytest.raises(BadConfig, match=r'recipe\.yaml: envsim: gpu: unknown key; did you mean "gpus"'):
         load_recipe(path, Recipe)
+
+
+def test_what_is_trained_is_a_regular_expression(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text("envsim: {trained: 'norm['}\n")
+    with pytest.raises(BadConfig, match=r"recipe\.yaml: envsim: trained: .*is no regular expression"):
+        load_recipe(path, RlRecipe)
+
+
+def test_a_number_with_an_exponent_is_a_number(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text("learning_rate: 1e-4\nadam_epsilon: 1.e-8\nrun_name: run1e4\n")
+    assert load_recipe(path, Recipe)[1] == {"learning_rate": 1e-4, "adam_epsilon": 1e-8, "run_name": "run1e4"}
 
 
 def test_what_the_project_sets_cannot_stand_in_a_recipe(tmp_path: Path) -> None:
@@ -234,6 +248,19 @@ def test_a_trainer_ends_with_the_one_who_started_it_even_when_that_is_killed(tmp
     pid = int(pid_file.read_text())
     while Path(f"/proc/{pid}").exists() and "State:\tZ" not in Path(f"/proc/{pid}/status").read_text():
         time.sleep(0.05)  # the test's own time limit is the only clock here
+
+
+def test_every_library_of_a_trainer_uses_as_many_threads_as_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MKL_NUM_THREADS", "7")  # as Snakemake sets it for a job
+    program = (
+        "import os; print(*(os.environ[n] for n in os.environ if n.endswith('_NUM_THREADS')), file=open('t', 'w'))"
+    )
+    monkeypatch.chdir(tmp_path)
+    command = [sys.executable, "-c", program]
+    run_program("tiny", fake_stack(tmp_path), command, tmp_path / "log", trainer_variables(Recipe(gpus=0), SFT, 2))
+    assert set((tmp_path / "t").read_text().split()) == {"2"}
 
 
 @pytest.mark.parametrize("name", STACKS)

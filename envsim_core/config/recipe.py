@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
 from envsim_core.config.reading import explain, read_yaml
 from envsim_core.config.section import Count, Positive, Section, Share
 from envsim_core.errors import BadConfig
 
 SECTION = "envsim"
+EXPONENT = re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+")
 
 
 class Scratch(Section):
@@ -83,6 +85,8 @@ class RlRecipe(Recipe):
     """The project's reward; or, for an experiment, the published harness's verdict."""
     curriculum: list[Count] = Field(default=[2, 4, 12], min_length=1)
     """The most changes that a row may have, phase by phase; the phases are equally long."""
+    trained: str | None = None
+    """A regular expression: only parameters in whose names it is found are trained; null: all."""
     held_out_rows: Positive = 100
     """Rows that the held-out curve is measured on."""
     look_every: Positive = 20
@@ -96,6 +100,15 @@ class RlRecipe(Recipe):
     max_clipped: Share = 0.5
     """Guard: share of answers cut off at max_completion_length; more ends the training."""
 
+    @field_validator("trained")
+    @classmethod
+    def _is_an_expression(cls, value: str | None) -> str | None:
+        try:
+            re.compile(value or "")
+        except re.error as error:
+            raise ValueError(f"is no regular expression: {error}") from None
+        return value
+
 
 Kind = TypeVar("Kind", bound=Recipe)
 
@@ -105,7 +118,7 @@ def load_recipe(path: Path | str, kind: type[Kind]) -> tuple[Kind, dict[str, Any
 
     Raises BadConfig naming file and key.
     """
-    options = read_yaml(path)
+    options = {key: _number(value) for key, value in read_yaml(path).items()}
     told = options.pop(SECTION, {})
     if not isinstance(told, dict):
         raise BadConfig(f"{path}: {SECTION}: expected keys and values, found {told!r}")
@@ -113,3 +126,8 @@ def load_recipe(path: Path | str, kind: type[Kind]) -> tuple[Kind, dict[str, Any
         return kind.model_validate(told), options
     except ValidationError as error:
         raise BadConfig("\n".join(explain(f"{path}: {SECTION}", kind, error))) from None
+
+
+def _number(value: Any) -> Any:
+    """`1e-4` as the number that its writer means; PyYAML takes it for a text, and trainers fail on that much later."""
+    return float(value) if isinstance(value, str) and EXPONENT.fullmatch(value) else value

@@ -41,6 +41,9 @@ class Recipe(Section):
     holds out none of them (`environment`)."""
     held_out_rows: Positive = 200
     """Most rows of held_out.jsonl, spread over the strata."""
+    rl_rows: Count = 0
+    """Further rows in the same proportions that only reinforcement learning sees; 0: it sees the rows that were trained
+    on, whose answers the model may know by heart."""
     near_duplicates: Share = 0.9
     """Similarity from which a call counts as one of the benchmark, of the held-out rows or of another training row."""
     code: CodeForm = "full"
@@ -78,6 +81,7 @@ class Mixture(Section):
     held_out: Literal["environment", "task"] | None = None
     held_out_share: Annotated[float, Field(gt=0, lt=1)] | None = None
     held_out_rows: Positive | None = None
+    rl_rows: Count | None = None
     near_duplicates: Share | None = None
     code: CodeForm | None = None
     max_tokens: Positive | None = None

@@ -12,13 +12,14 @@ from envsim_core.records import JsonObject, write_json
 from envsim_core.training.cards import Sessions, file_hash, folder_hash
 from envsim_core.training.checkpoints import publish_model, resumable, step_of
 from envsim_core.training.machine import check_machine, check_machine_here, free_port
-from envsim_core.training.running import ask_program, run_program
+from envsim_core.training.running import ask_program, run_program, thread_variables
 from envsim_core.training.stacks import Stack, make_stack, packages
 
-VERSION = "1"
+VERSION = "2"
 OURS = {"output_dir", "report_to", "seed", "resume_from_checkpoint"}  # what this project says itself
 INSIDE = (
-    "reward", "curriculum", "held_out_rows", "look_every", "look_samples", "look_batch", "max_kl", "max_clipped",
+    "reward", "curriculum", "trained", "held_out_rows", "look_every", "look_samples", "look_batch", "max_kl",
+    "max_clipped",
 )  # fmt: skip
 SHOWN = ("trl", "vllm", "deepspeed", "torch", "transformers", "tokenizers", "accelerate", "datasets")
 CHECK, TRAINER = "envsim_core.training.inside.check_grpo", "envsim_core.training.inside.grpo"
@@ -63,7 +64,7 @@ def reinforce_model(
     }
     check_options(recipe_file, stack, settings, training / "check.json")
     hashes = {"rows": file_hash(rows), "held_out": file_hash(held_out), "start": folder_hash(start)}
-    told = {key: settings[key] for key in ("options", "seed", "reward", "curriculum", "held_out_rows")}
+    told = {key: settings[key] for key in ("options", "seed", "reward", "curriculum", "trained", "held_out_rows")}
     if "deepspeed" in options:
         told["processes"] = max(1, recipe.gpus)  # DeepSpeed goes on with as many as wrote its checkpoint
     sessions = Sessions(training, {**told, **hashes})
@@ -89,6 +90,7 @@ def reinforce_model(
         "recipe": str(recipe_file),
         "reward": recipe.reward,
         "curriculum": recipe.curriculum,
+        "trained": recipe.trained,
         "options": options,
         "data": {"rows": str(rows), "sha256": hashes["rows"], "held_out_sha256": hashes["held_out"]},
         "start": {"path": str(start), "sha256": hashes["start"]},
@@ -131,7 +133,7 @@ def trainer_command(stack: Stack, recipe: RlRecipe, settings: Path) -> list[str]
 
 def trainer_variables(recipe: RlRecipe, threads: int) -> dict[str, str]:
     """The environment variables of a training."""
-    variables = {"OMP_NUM_THREADS": str(max(1, threads // max(1, recipe.gpus))), **recipe.variables}
+    variables = {**thread_variables(threads // max(1, recipe.gpus)), **recipe.variables}
     if not recipe.gpus:
         variables["CUDA_VISIBLE_DEVICES"] = ""
     return variables | {"HF_HUB_OFFLINE": "1"}

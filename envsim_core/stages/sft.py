@@ -33,12 +33,12 @@ from envsim_core.training_data.decontamination import REASONS, Contact, Referenc
 from envsim_core.training_data.formats import check_datasets, sample_of, training_row, write_datasets
 from envsim_core.training_data.leaks import find_leaks
 from envsim_core.training_data.lengths import token_counter
-from envsim_core.training_data.mixtures import Portion, portions, spread
+from envsim_core.training_data.mixtures import Portion, portions, spread, with_rl
 from envsim_core.training_data.pages import described, markdown
 from envsim_core.training_data.selection import Drawing, TransitionFile
 from envsim_core.training_data.traces import traces
 
-VERSION = "1"
+VERSION = "2"
 TRAINED, HELD_OUT = "train", "held_out"
 RESERVE = 0.1  # more rows than asked for, in the place of those that turn out to be too long
 MAX_LISTED = 50  # rows that are named per reason; all are counted
@@ -176,8 +176,11 @@ def draw_training_samples(
     if not away:
         raise NothingToTrainOn(f"{transitions}: no row is left to hold out; raise sft.scenarios_per_environment")
     near = reference(away, codes, recipe.near_duplicates)
-    asked = portions(config.sft.named(mixture), {name: len(pools[TRAINED].strata[name]) for name in STRATA})
-    more = [Portion(item.name, item.strata, item.rows + int(item.rows * RESERVE)) for item in asked]
+    asked = with_rl(
+        portions(config.sft.named(mixture), {name: len(pools[TRAINED].strata[name]) for name in STRATA}),
+        recipe.rl_rows,
+    )
+    more = [Portion(item.name, item.strata, item.rows + item.rl + int(item.rows * RESERVE)) for item in asked]
     found = drawing.take(
         pools[TRAINED].strata,
         more,
@@ -208,7 +211,13 @@ def draw_training_samples(
         "available": {side: {name: len(pools[side].strata[name]) for name in STRATA} for side in pools},
         "held_out_rows": len(away),
         "portions": [
-            {"name": item.name, "strata": list(item.strata), "asked": item.rows, "found": len(found[item.name])}
+            {
+                "name": item.name,
+                "strata": list(item.strata),
+                "asked": item.rows,
+                "for_rl": item.rl,
+                "found": len(found[item.name]),
+            }
             for item in asked
         ],
     }
@@ -244,6 +253,7 @@ def write_training_files(
     kept: list[Sample] = []
     owner = {stratum: item["name"] for item in told["portions"] for stratum in item["strata"]}
     asked = {item["name"]: item["asked"] for item in told["portions"]}
+    wanted = {item["name"]: item["asked"] + item["for_rl"] for item in told["portions"]}
     lengths: list[int] = []
     over_long: list[list[object]] = []
     sliced = 0
@@ -259,7 +269,7 @@ def write_training_files(
                 requests[0], None, "sample_id", f'"{sample.sample_id}" is out of place; render the prompts again'
             )
         name = owner[sample.stratum]
-        if len(found[name]) == asked[name]:
+        if len(found[name]) == wanted[name]:
             continue
         rows = [training_row(sample, request, count, trace) for request in tried]
         fits = [row for row in rows if row.prompt_tokens + row.answer_tokens <= recipe.max_tokens]
@@ -277,13 +287,15 @@ def write_training_files(
             f'the longest "{worst[0]}" with {worst[1]} tokens; raise max_tokens, show less code (sft.code: slice), or '
             "let sft.over_long be drop or slice"
         )
-    rows = [row for items in found.values() for row in items]
+    rows = [row for name, items in found.items() for row in items[: asked[name]]]
     if not rows:
         raise NothingToTrainOn(
             f"{samples}: each of {len(lengths)} rows is longer than sft.max_tokens = {recipe.max_tokens} ({how}); show "
             "less code (sft.code: slice, tool or none), smaller states, or raise max_tokens"
         )
     Random(f"{config.seed}/{mixture}/order").shuffle(rows)
+    rl_rows = [row for name, items in found.items() for row in items[asked[name] :]]
+    Random(f"{config.seed}/{mixture}/rl").shuffle(rl_rows)
     away = list(read_rows(held_out, Sample))
     asked_away = read_rows(held_out_requests, Request)
     away_rows = [training_row(sample, request, count) for sample, request in zip(away, asked_away, strict=True)]
@@ -295,12 +307,14 @@ def write_training_files(
         sides["held_out_environments"] if recipe.held_out == "environment" else [],
         recipe.near_duplicates,
     )
+    over_long.sort(key=str)
     report = described(
-        mixture, recipe, told, sides, rows, away_rows, leaks, how, lengths, sorted(over_long, key=str), sliced
+        mixture, recipe, told, sides, rows, len(rl_rows), away_rows, leaks, how, lengths, over_long, sliced
     )
     report["version"] = VERSION
     write_datasets(data, rows)
-    write_rows(data / "rl.jsonl", rows)
+    write_rows(data / "rows.jsonl", rows)
+    write_rows(data / "rl.jsonl", rl_rows or rows)
     write_rows(data / "held_out_rl.jsonl", away_rows)
     write_published(data / "held_out.json", away, codes)
     write_data_set(data / "dataset_card", config.sft.title, config.collect.source, rows, away_rows, codes, report)
@@ -315,14 +329,16 @@ def check_training_data(data: Path, environments: Path, benchmark: Path, benchma
     """Hold the finished files in `data` against a benchmark, as they are now; returns what was compared.
 
     Raises ContaminatedRow naming a row that the benchmark, the held-out rows or a held-out environment knows, and
-    BadFile where alpaca.json or sharegpt.json has other rows than rl.jsonl.
+    BadFile where alpaca.json or sharegpt.json has other rows than rows.jsonl.
     """
-    rows = list(read_rows(data / "rl.jsonl", TrainingRow))
+    rows = list(read_rows(data / "rows.jsonl", TrainingRow))
     check_datasets(data, rows)
+    known = {row.model_dump_json() for row in rows}
+    rl_rows = [row for row in read_rows(data / "rl.jsonl", TrainingRow) if row.model_dump_json() not in known]
     told = json.loads((data / "report.json").read_text(encoding="utf-8"))["leaks"]
     away = [sample_of(row) for row in read_rows(data / "held_out_rl.jsonl", TrainingRow)]
     return find_leaks(
-        [sample_of(row) for row in rows],
+        [sample_of(row) for row in (*rows, *rl_rows)],
         {"benchmark": list(read_rows(benchmark, Sample)), "held_out": away},
         read_environments(benchmark_environments) | read_environments(environments),
         told["held_out_environments"],

@@ -15,7 +15,7 @@ from envsim_core.records import JsonObject, write_json, write_text
 from envsim_core.training.cards import Sessions, file_hash, folder_hash
 from envsim_core.training.checkpoints import publish_model, resumable, step_of, whole_folder
 from envsim_core.training.machine import check_machine, check_machine_here, free_port
-from envsim_core.training.running import TrainingFailed, ask_program, run_program
+from envsim_core.training.running import TrainingFailed, ask_program, run_program, thread_variables
 from envsim_core.training.stacks import Stack, make_stack, packages
 
 VERSION = "1"
@@ -205,7 +205,7 @@ def trainer_command(stack: Stack, recipe: Recipe, chosen: JsonObject, settings: 
 
 def trainer_variables(recipe: Recipe, chosen: JsonObject, threads: int) -> dict[str, str]:
     """The environment variables of a training: its threads, its devices, how its processes talk."""
-    variables = {"OMP_NUM_THREADS": str(max(1, threads // trainer_processes(recipe)))}
+    variables = thread_variables(threads // trainer_processes(recipe))
     if recipe.gpus:  # as LLaMA-Factory's launcher sets them
         variables |= {"PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True", "TORCH_NCCL_AVOID_RECORD_STREAMS": "1"}
     else:

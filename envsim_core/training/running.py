@@ -25,6 +25,7 @@ from envsim_core.training.stacks import ROOT, Stack
 GRACE_S = 20.0  # that a trainer has to end by itself once it is asked to
 SAMPLE_S = 5.0  # between two readings of the GPUs' power
 TAIL_LINES = 15
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 CAUSES = (
     (
         r"out of memory|OutOfMemory",
@@ -112,6 +113,15 @@ def stack_environment(stack: Stack) -> dict[str, str]:
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "TOKENIZERS_PARALLELISM": "false",
     }
+
+
+def thread_variables(threads: int) -> dict[str, str]:
+    """How many threads each library of a trainer may use.
+
+    Whoever started the trainer may have said it for some of them (Snakemake does); libraries that disagree wait for
+    each other.
+    """
+    return dict.fromkeys(THREADS, str(max(1, threads)))
 
 
 def _status(said: bytes) -> int | str:

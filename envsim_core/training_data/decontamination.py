@@ -113,7 +113,7 @@ class Reference:
                 return Contact("near_duplicate", name, index)
         for place in sorted({place for value in call.state[:SHARED] for place in self._by_hash.get(value, ())}):
             state, name = self._states[place]
-            index = jaccard(call.state, state)
+            index = jaccard(call.state, state, self.threshold)
             if index >= self.threshold:
                 return Contact("state", name, index)
         return None

@@ -146,7 +146,7 @@ def check_datasets(folder: Path, rows: list[TrainingRow]) -> None:
             raise BadFile(path, None, None, f"cannot be read: {error}") from None
         for number, (one, other) in enumerate(zip_longest(found, map(shape, rows)), 1):
             if one != other:
-                raise BadFile(path, None, f"row {number}", "is not the row that rl.jsonl has there; make it again")
+                raise BadFile(path, None, f"row {number}", "is not the row that rows.jsonl has there; make it again")
 
 
 def alpaca_row(row: TrainingRow) -> JsonObject:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from envsim_core.config import Mixture
 from envsim_core.config.training import strata_in
@@ -17,6 +17,8 @@ class Portion:
     name: str
     strata: tuple[str, ...]
     rows: int
+    rl: int = 0
+    """Further rows for reinforcement learning alone."""
 
 
 def portions(mixture: Mixture, available: Mapping[str, int]) -> list[Portion]:
@@ -34,6 +36,12 @@ def portions(mixture: Mixture, available: Mapping[str, int]) -> list[Portion]:
     rows_in_all = total if mixture.rows is None else mixture.rows
     parts = divide(rows_in_all, [available.get(stratum, 0) for stratum in strata])
     return [Portion(stratum, (stratum,), count) for stratum, count in zip(strata, parts, strict=True) if count]
+
+
+def with_rl(wanted: list[Portion], rows: int) -> list[Portion]:
+    """The portions with `rows` further ones in their proportions."""
+    parts = divide(rows, [item.rows for item in wanted])
+    return [replace(item, rl=part) for item, part in zip(wanted, parts, strict=True)]
 
 
 def divide(total: int, weights: list[float] | list[int]) -> list[int]:

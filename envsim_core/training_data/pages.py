@@ -30,6 +30,7 @@ def described(
     drawn: JsonObject,
     tasks: JsonObject,
     rows: Sequence[TrainingRow],
+    rl_rows: int,
     held_out: Sequence[TrainingRow],
     leaks: JsonObject,
     counted_how: str,
@@ -37,7 +38,10 @@ def described(
     over_long: list[list[object]],
     sliced: int,
 ) -> JsonObject:
-    """The report as numbers. `lengths` are of the rows as they were first rendered, the over-long ones included."""
+    """The report as numbers. `lengths` are of the rows as they were first rendered, the over-long ones included.
+
+    `rl_rows` are those that only reinforcement learning sees; the other figures are of the rows to train on.
+    """
     got = Counter(row.stratum for row in rows)
     composition = []
     short = []
@@ -47,9 +51,12 @@ def described(
         if count < item["asked"]:
             why = "too long ones left out" if item["found"] >= item["asked"] else "no more were collected"
             short.append(f"mixture {mixture}: {count} of {item['asked']} rows of {item['name']} ({why})")
+    if rl_rows < recipe.rl_rows:
+        short.append(f"mixture {mixture}: {rl_rows} of {recipe.rl_rows} rows for reinforcement learning alone")
     return {
         "mixture": mixture,
         "rows": len(rows),
+        "rl_rows": rl_rows,
         "held_out_rows": len(held_out),
         "recipe": recipe.model_dump(),
         "composition": composition,
@@ -99,7 +106,8 @@ def markdown(report: JsonObject) -> str:
         f"# Training data: {report['mixture']}",
         "",
         f"{report['rows']} rows of {len(report['environments'])} environments and {report['tools']} tools to train on,"
-        f" {report['held_out_rows']} held out (`held_out: {tasks['held_out']}`).",
+        f" {report['held_out_rows']} held out (`held_out: {tasks['held_out']}`)."
+        + (f" {report['rl_rows']} further rows are for reinforcement learning alone." if report["rl_rows"] else ""),
         "",
         "## Composition",
         "",

@@ -43,17 +43,34 @@ def rate(results: Path, model: str, stratum: str) -> dict[str, Any]:
     return found
 
 
-def test_the_tiny_model_beats_copy_where_one_thing_changes_in_scenarios_it_never_saw(results: Path) -> None:
-    copy = rate(results, "copy", "delta_1")
-    assert rate(results, "tiny", "delta_1")["low"] > copy["high"]
+@pytest.mark.parametrize("model", ["tiny", "tiny-rl"])
+@pytest.mark.parametrize("stratum", ["delta_1", "delta_2"])
+def test_the_tiny_model_beats_copy_where_the_state_changes_in_scenarios_it_never_saw(
+    results: Path, model: str, stratum: str
+) -> None:
+    copy = rate(results, "copy", stratum)
+    assert rate(results, model, stratum)["low"] > copy["high"]
 
 
-def test_the_held_out_rows_are_judged_before_the_first_step_and_after_the_last(results: Path) -> None:
+def test_reinforcement_learning_raises_the_reward_of_held_out_rows(results: Path) -> None:
     points = json.loads((results / "train/tiny-rl/curve.json").read_text())["points"]
     card = json.loads((results / "train/tiny-rl/run_card.json").read_text())
     assert points[0]["step"] == 0
     assert points[-1]["step"] == card["steps"] == card["options"]["max_steps"]
-    assert all(point[how]["n"] > 0 for point in points for how in ("sampled", "greedy"))
+    first, last = points[0]["sampled"], points[-1]["sampled"]
+    assert first["n"] == last["n"] == 400
+    assert last["reward"] > first["reward"] + 0.02, "one standard error of the difference"
+    rewards = [point["sampled"]["reward"] for point in points]
+    assert sum(rewards[-2:]) / 2 > rewards[0], "and not at its last point alone"
+
+
+def test_the_rows_of_reinforcement_learning_were_not_trained_on_before(results: Path) -> None:
+    names = [
+        {json.loads(line)["sample_id"] for line in (results / "sft/tiny" / file).read_text().splitlines()}
+        for file in ("rows.jsonl", "rl.jsonl", "held_out_rl.jsonl")
+    ]
+    assert all(names)
+    assert len(set.union(*names)) == sum(map(len, names))
 
 
 def test_the_report_shows_how_the_models_were_trained(results: Path) -> None:
@@ -71,24 +88,13 @@ def test_rows_that_would_be_cut_off_are_an_error_before_training(results: Path, 
     data, base = results / "sft/tiny", results / "train/tiny/base"
     chosen = chosen_options(Path("tiny.yaml"), recipe, options | {"cutoff_len": 64}, data, base, tmp_path / "out")
     with pytest.raises(BadConfig, match=r"rows are longer than cutoff_len = 64 tokens"):
-        check_options(Path("tiny.yaml"), make_stack("train"), chosen, data / "alpaca.json", tmp_path)
+        check_options(Path("tiny.yaml"), make_stack("train"), chosen, data / "alpaca.json", tmp_path / "check.json")
 
 
-def test_a_training_that_was_killed_goes_on_and_leaves_no_process_and_no_half_model(
-    results: Path, tmp_path: Path
-) -> None:
-    options = yaml.safe_load((ROOT / "configs/train/tiny.yaml").read_text())
-    options |= {"max_steps": 40, "save_steps": 10, "warmup_steps": 5}
-    options.pop("num_train_epochs")
-    recipe, training = tmp_path / "recipe.yaml", tmp_path / "training"
-    recipe.write_text(yaml.safe_dump(options))
-    command = [
-        sys.executable, "-m", "envsim_core", "train-model", "--data", str(results / "sft/tiny"),
-        "--recipe", str(recipe), "--base", str(results / "train/tiny/base"),
-        "--model", str(training / "model"), "--threads", "1",
-    ]  # fmt: skip
+def killed_and_run_again(command: list[str], training: Path, after: int) -> dict[str, Any]:
+    """The run card of a training that was killed once it had a checkpoint, and run again."""
     process = subprocess.Popen(command, cwd=ROOT)
-    while last_checkpoint_seen(training) < 10:
+    while last_checkpoint_seen(training) < after:
         assert process.poll() is None
         time.sleep(0.2)
     process.send_signal(signal.SIGKILL)
@@ -96,15 +102,49 @@ def test_a_training_that_was_killed_goes_on_and_leaves_no_process_and_no_half_mo
     while trainers(training):
         time.sleep(0.2)
     assert not (training / "model").exists()
-    shutil.copytree(sorted((training / "checkpoints").glob("checkpoint-*"))[-1], training / "checkpoints/checkpoint-39")
-    (training / "checkpoints/checkpoint-39/trainer_state.json").unlink()  # as a kill in the middle of saving leaves it
+    half = training / "checkpoints/checkpoint-999"
+    shutil.copytree(sorted((training / "checkpoints").glob("checkpoint-*"))[-1], half)
+    (half / "trainer_state.json").unlink()  # as a kill in the middle of saving leaves it
     subprocess.run(command, cwd=ROOT, check=True)
-    card = json.loads((training / "run_card.json").read_text())
-    assert [session["from_step"] >= 10 for session in card["sessions"]] == [False, True]
-    assert card["steps"] == 40
+    card: dict[str, Any] = json.loads((training / "run_card.json").read_text())
+    assert [session["from_step"] >= after for session in card["sessions"]] == [False, True]
     assert (training / "model/model.safetensors").is_file()
+    return card
+
+
+def test_a_training_that_was_killed_goes_on_and_leaves_no_process_and_no_half_model(
+    results: Path, tmp_path: Path
+) -> None:
+    options = yaml.safe_load((ROOT / "configs/train/tiny.yaml").read_text())
+    options |= {"max_steps": 40, "save_steps": 10, "warmup_steps": 5}
+    recipe, training = tmp_path / "recipe.yaml", tmp_path / "training"
+    recipe.write_text(yaml.safe_dump(options))
+    command = [
+        sys.executable, "-m", "envsim_core", "train-model", "--data", str(results / "sft/tiny"),
+        "--recipe", str(recipe), "--base", str(results / "train/tiny/base"),
+        "--model", str(training / "model"), "--threads", "2",
+    ]  # fmt: skip
+    assert killed_and_run_again(command, training, 10)["steps"] == 40
     steps = [point["step"] for point in json.loads((training / "losses.json").read_text())["points"]]
     assert steps == sorted(set(steps))
+
+
+def test_reinforcement_learning_that_was_killed_goes_on_and_its_curve_has_each_point_once(
+    results: Path, tmp_path: Path
+) -> None:
+    options = yaml.safe_load((ROOT / "configs/train/grpo_tiny.yaml").read_text())
+    options["envsim"] |= {"look_every": 1, "look_samples": 1, "held_out_rows": 4}
+    options |= {"max_steps": 12, "save_steps": 2, "per_device_train_batch_size": 8}
+    recipe, training = tmp_path / "recipe.yaml", tmp_path / "training"
+    recipe.write_text(yaml.safe_dump(options))
+    command = [
+        sys.executable, "-m", "envsim_core", "reinforce-model", "--data", str(results / "sft/tiny"),
+        "--recipe", str(recipe), "--start", str(results / "train/tiny/model"),
+        "--model", str(training / "model"), "--threads", "2",
+    ]  # fmt: skip
+    assert killed_and_run_again(command, training, 4)["steps"] == 12
+    points = json.loads((training / "curve.json").read_text())["points"]
+    assert [point["step"] for point in points] == list(range(13))
 
 
 def last_checkpoint_seen(training: Path) -> int:

@@ -6,6 +6,7 @@ python -m envsim_core.training.inside.grpo SETTINGS.json      (stack `rl`)
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -33,6 +34,7 @@ def main(settings: dict[str, Any]) -> None:
     rows, held_out = read(settings["rows"]), read(settings["held_out"])[: settings["held_out_rows"]]
     tokenizer = AutoTokenizer.from_pretrained(settings["model"], padding_side="left")
     model = AutoModelForCausalLM.from_pretrained(settings["model"], dtype="float32" if arguments.use_cpu else "auto")
+    train_only(model, settings["trained"])
     chosen = curriculum(rows, settings["curriculum"], prompts_needed(arguments), settings["seed"])
     columns = {name: [row[name] for row in chosen] for name in ("prompt", *STATE)}
     trainer = GRPOTrainer(
@@ -47,6 +49,18 @@ def main(settings: dict[str, Any]) -> None:
     trainer.save_model(settings["written"])
     if trainer.is_world_process_zero():
         trainer.save_state()
+
+
+def train_only(model: Any, pattern: str | None) -> None:
+    """Train the parameters whose names the regular expression finds, and leave the others as they are; None: all."""
+    if pattern is None:
+        return
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad = re.search(pattern, name) is not None
+    trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    if not trained:
+        raise SystemExit(f"envsim.trained: {pattern!r} is in no parameter's name")
+    print(f"{trained} of {model.num_parameters()} parameters are trained", flush=True)
 
 
 def read(path: str) -> list[Row]:
