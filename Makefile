@@ -32,7 +32,7 @@ run: install  ## run the whole benchmark on this machine and show where its repo
 		echo "Nothing to do: every result is up to date."; \
 	fi
 
-test: install lint  ## run everything that CI runs
+test: install lint  ## run all checks and tests but those that train models
 	cargo test --quiet $(CARGO_FLAGS) --locked
 	@[ $(SLURM) != 0 ] || echo 'without the tests of the profile slurm: they need root and slurm-wlm (cluster/README.md)'
 	$(BIN)/python -m pytest $(PYTEST)

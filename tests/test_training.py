@@ -277,7 +277,10 @@ def test_a_stack_that_was_not_made_whole_from_this_lock_is_not_ready(tmp_path: P
 
 
 def test_the_report_draws_losses_and_the_held_out_curve(tmp_path: Path) -> None:
-    look = {"n": 8, "reward": 0.25, "reward_sd": 0.1, "config_match": 2, "feedback_match": 3, "with_collateral": 1}
+    look = {
+        "n": 8, "reward": 0.25, "reward_sd": 0.1, "config_match": 2, "feedback_match": 3, "with_collateral": 1,
+        "by_changes": {"0": [1, 4], "1": [1, 4], "2": [0, 0], "3+": [0, 0]},
+    }  # fmt: skip
     card = {
         "training": "tiny-rl", "steps": 20, "seconds": 61.0, "gpus": 0, "gpu_hours": 0.0, "gpu_kwh": None,
         "recipe": "r.yaml", "data": {"sha256": "a" * 64},
@@ -293,5 +296,7 @@ def test_the_report_draws_losses_and_the_held_out_curve(tmp_path: Path) -> None:
     environment = Environment(loader=PackageLoader("envsim_core", "report"), autoescape=True, undefined=StrictUndefined)
     drawn = environment.get_template(section.template).render(**section.context)
     assert "Loss on the training rows: 2.000 at step 10, 1.000 at step 20" in drawn
-    assert drawn.count("<svg") == 2
+    by_changes = "0 (n = 4) 0.250 at step 0, 0.250 at step 20; 1 (n = 4) 0.250 at step 0, 0.250 at step 20</figcaption>"
+    assert by_changes in drawn, "a line for what has rows"
+    assert drawn.count("<svg") == 3
     assert "20 steps in 61 s on CPU" in drawn

@@ -24,6 +24,7 @@ from envsim_core.training.inside.published_reward import published_reward
 
 Row = dict[str, Any]
 STATE = ("state_before", "state_after", "observation", "volatile")
+CHANGES = ("0", "1", "2", "3+")
 REWARDS: dict[str, Callable[..., list[float | None]]] = {"verifier": reward, "published": published_reward}
 
 
@@ -156,14 +157,22 @@ class HeldOut(TrainerCallback):  # type: ignore[misc]
                 yield self.tokenizer.decode(row, skip_special_tokens=True), length
 
 
-def judged(rows: list[Row], answers: list[tuple[str, int]]) -> dict[str, float | int]:
-    """What the verifier says of answers: its reward, state and observation right, edits of what should have stayed."""
+def judged(rows: list[Row], answers: list[tuple[str, int]]) -> dict[str, Any]:
+    """What the verifier says of answers: its reward, state and observation right, edits of what should have stayed.
+
+    `by_changes` has the answers to rows of 0, 1, 2, and 3 or more changes, and those with the state right, as [CM, n].
+    """
     samples = [
         {**{name: json.loads(row[name]) for name in ("state_before", "state_after")}, "observation": row["observation"]}
         for row in rows
     ]
     verdicts = score_batch(samples, [text for text, _ in answers])
     rewards = [Reward().of(verdict) for verdict in verdicts]
+    by_changes = {name: [0, 0] for name in CHANGES}
+    for row, verdict in zip(rows, verdicts, strict=True):
+        counted = by_changes[CHANGES[min(row["change_count"], len(CHANGES) - 1)]]
+        counted[0] += bool(verdict.config_match)
+        counted[1] += 1
     count = len(rows)
     mean = sum(rewards) / count
     return {
@@ -172,6 +181,7 @@ def judged(rows: list[Row], answers: list[tuple[str, int]]) -> dict[str, float |
         "reward_sd": round((sum((value - mean) ** 2 for value in rewards) / max(1, count - 1)) ** 0.5, 5),
         "config_match": sum(bool(verdict.config_match) for verdict in verdicts),
         "feedback_match": sum(bool(verdict.feedback_match) for verdict in verdicts),
+        "by_changes": by_changes,
         "unparsed": sum(verdict.outcome == "unparsed" for verdict in verdicts),
         "with_collateral": sum(bool(verdict.collateral) for verdict in verdicts),
         "tokens": round(sum(length for _, length in answers) / count, 1),
