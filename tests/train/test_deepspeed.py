@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from trainings import loaded, steps_seen, trainers
+from trainings import loaded, steps_seen, trainers, written
 
 from envsim_core.training.checkpoints import has_every_part, is_whole
 from envsim_core.training.operators import operators_folder
@@ -65,4 +65,4 @@ def test_a_zero3_training_of_two_processes_is_killed_goes_on_and_ends_in_a_model
     operators = operators_folder(make_stack("train"))
     assert operators.is_relative_to(ROOT / ".cache")
     assert list(operators.glob("*/*.so")), "the compiled operator is kept there"
-    assert loaded(training / "model") == loaded(base)
+    assert loaded(training / "model").items() >= written(base).items()

@@ -48,3 +48,10 @@ def loaded(model: Path) -> dict[str, list[int]]:
     assert done.returncode == 0, done.stderr
     shapes: dict[str, list[int]] = json.loads(done.stdout.strip().splitlines()[-1])
     return shapes
+
+
+def written(model: Path) -> dict[str, list[int]]:
+    """Names and shapes of the weights in a model's file."""
+    data = (model / "model.safetensors").read_bytes()
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    return {name: entry["shape"] for name, entry in header.items() if name != "__metadata__"}
