@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 import sys
+from collections import namedtuple
 from pathlib import Path
 
 from snakemake.dag import DAG
@@ -358,13 +359,27 @@ def recipe_of(path, kind):
 RECIPE = recipe_of(CONFIG.train.recipe, Recipe)
 DPO_RECIPE = recipe_of(CONFIG.dpo.recipe, Recipe)
 RL_RECIPE = recipe_of(CONFIG.rl.recipe, RlRecipe)
+Part = namedtuple("Part", "recipe trainer")
+PARTS = {
+    "sft": Part(CONFIG.train.recipe, "sft"),
+    "dpo": Part(CONFIG.dpo.recipe, "sft"),
+    "rl": Part(CONFIG.rl.recipe, "rl"),
+    "experiment": Part(CONFIG.rl.experiment, "rl"),
+}
+
+
+def checked_recipe(part):
+    """Written when a recipe was looked at, which is before its data is made."""
+    return f"{RESULTS}/train/recipe_{part}.json"
+
+
 # a training's name is its mixture's, with what was done after it
 TRAINED_MIXTURE = r"[A-Za-z0-9][A-Za-z0-9._-]*(?<!-rl)(?<!-dpo)(?<!-published)"
 
 
 def recipe_files(path):
     """Files that a recipe names: DeepSpeed's configuration."""
-    named = load_recipe(path, Recipe)[1].get("deepspeed")
+    named = load_recipe(path, RlRecipe)[1].get("deepspeed")
     return [named] if isinstance(named, str) else []
 
 

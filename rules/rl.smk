@@ -9,6 +9,8 @@ rule reinforce_model:
         rows=f"{RESULTS}/sft/{{mixture}}/rl.jsonl",
         held_out=f"{RESULTS}/sft/{{mixture}}/held_out_rl.jsonl",
         recipe=CONFIG.rl.recipe,
+        files=recipe_files(CONFIG.rl.recipe),
+        checked=checked_recipe("rl"),
         start=f"{RESULTS}/train/{{mixture}}/model",
     output:
         model=directory(f"{RESULTS}/train/{{mixture}}-rl/model"),
@@ -49,6 +51,8 @@ use rule reinforce_model as reinforce_by_published_metric with:
         rows=f"{RESULTS}/sft/{{mixture}}/rl.jsonl",
         held_out=f"{RESULTS}/sft/{{mixture}}/held_out_rl.jsonl",
         recipe=CONFIG.rl.experiment,
+        files=recipe_files(CONFIG.rl.experiment),
+        checked=checked_recipe("experiment"),
         start=f"{RESULTS}/train/{{mixture}}/model",
     output:
         model=directory(f"{RESULTS}/train/{{mixture}}-published/model"),

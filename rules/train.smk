@@ -8,6 +8,35 @@ localrules:
     dpo_simulator,
 
 
+# before any data is collected for it: what the framework does not take, or this machine does not have
+rule check_recipe:
+    input:
+        recipe=lambda wildcards: PARTS[wildcards.part].recipe,
+        files=lambda wildcards: recipe_files(PARTS[wildcards.part].recipe),
+        lock="configs/train/uv.lock",
+    output:
+        checked=checked_recipe("{part}"),
+    log:
+        f"{RESULTS}/logs/check_recipe/{{part}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/check_recipe/{{part}}.tsv"
+    wildcard_constraints:
+        part=one_of(PARTS),
+    priority: 100
+    conda:
+        "environment.yaml"
+    threads: 1
+    resources:
+        mem_mb=3000,
+        runtime=60,
+    params:
+        version=version("train"),
+        trainer=lambda wildcards: PARTS[wildcards.part].trainer,
+    shell:
+        "python -m envsim_core check-recipe --recipe {input.recipe:q} --trainer {params.trainer}"
+        " --checked {output.checked:q} 2>&1 | tee {log:q}"
+
+
 # only where the recipe starts from a model made here
 rule make_base_model:
     input:
@@ -43,6 +72,7 @@ rule train_model:
         rows=f"{RESULTS}/sft/{{mixture}}/alpaca.json",
         recipe=CONFIG.train.recipe,
         files=recipe_files(CONFIG.train.recipe),
+        checked=checked_recipe("sft"),
         base=scratch_base,
     output:
         model=directory(f"{TRAIN}/model"),
@@ -81,6 +111,7 @@ rule sample_pairs:
     input:
         rows=f"{RESULTS}/sft/{{mixture}}/rl.jsonl",
         recipe=CONFIG.dpo.recipe,
+        checked=checked_recipe("dpo"),
         start=f"{TRAIN}/model",
     output:
         pairs=directory(f"{TRAIN}-dpo/pairs"),
@@ -112,6 +143,7 @@ use rule train_model as prefer_model with:
         data=rules.sample_pairs.output.pairs,
         recipe=CONFIG.dpo.recipe,
         files=recipe_files(CONFIG.dpo.recipe),
+        checked=checked_recipe("dpo"),
         base=f"{TRAIN}/model",
     output:
         model=directory(f"{TRAIN}-dpo/model"),

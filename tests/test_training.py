@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -19,8 +20,9 @@ from envsim_core.errors import BadConfig, BadFile, UnknownName
 from envsim_core.report.training import read_training, training
 from envsim_core.stages.train import chosen_options, trainer_variables
 from envsim_core.training.cards import Sessions
-from envsim_core.training.checkpoints import is_whole_weights, last_checkpoint, publish_model, resumable
+from envsim_core.training.checkpoints import is_whole, is_whole_weights, last_checkpoint, publish_model, resumable
 from envsim_core.training.machine import check_machine
+from envsim_core.training.operators import ready_operators
 from envsim_core.training.running import Cost, TrainingFailed, run_program
 from envsim_core.training.stacks import LOCK, MARKER, ROOT, STACKS, Stack, ready_stack, stack_folder
 
@@ -119,6 +121,43 @@ def test_a_training_goes_on_from_the_last_whole_checkpoint(tmp_path: Path) -> No
     assert last_checkpoint(tmp_path) == whole
     assert not cut.exists()
     assert not stateless.exists()
+
+
+def write_zero_checkpoint(folder: Path, step: int, processes: int) -> Path:
+    """A checkpoint as DeepSpeed leaves it: a part of the optimizer's state from each process."""
+    checkpoint = write_checkpoint(folder, step)
+    parts = checkpoint / f"global_step{step}"
+    parts.mkdir()
+    for rank in range(processes):
+        with zipfile.ZipFile(parts / f"bf16_zero_pp_rank_{rank}_mp_rank_00_optim_states.pt", "w") as part:
+            part.writestr("data", bytes(100))
+    (checkpoint / "latest").write_text(parts.name)
+    return checkpoint
+
+
+def test_a_deepspeed_checkpoint_is_whole_with_the_part_of_each_process(tmp_path: Path) -> None:
+    whole = write_zero_checkpoint(tmp_path, 10, processes=2)
+    missing, cut = (write_zero_checkpoint(tmp_path, step, processes=2) for step in (20, 30))
+    unnamed, elsewhere = (write_zero_checkpoint(tmp_path, step, processes=2) for step in (40, 50))
+    next(missing.rglob("*rank_1*.pt")).unlink()
+    part = next(cut.rglob("*rank_1*.pt"))
+    part.write_bytes(part.read_bytes()[:-30])
+    (unnamed / "latest").unlink()
+    (elsewhere / "latest").write_text("global_step40")
+    assert not any(is_whole(checkpoint, processes=2) for checkpoint in (missing, cut, unnamed, elsewhere))
+    assert not is_whole(whole, processes=3), "DeepSpeed goes on with as many processes as wrote it"
+    assert last_checkpoint(tmp_path, processes=2) == whole
+
+
+def test_the_lock_of_a_killed_compiler_is_removed_unless_somebody_may_be_compiling(tmp_path: Path) -> None:
+    left = tmp_path / "operators/cpu_adam/lock"
+    with ready_operators(left.parents[1]):
+        left.parent.mkdir()
+        left.touch()
+        with ready_operators(left.parents[1]):
+            assert left.exists(), "the other training is compiling it"
+    with ready_operators(left.parents[1]):
+        assert not left.exists()
 
 
 def test_what_another_training_left_is_not_gone_on_from_now_or_later(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -12,6 +12,20 @@ from envsim_core.config import DEFAULT_CONFIG, load_config
 
 TrainingData = Annotated[Path, typer.Option(help="The folder of training rows, with dataset_info.json.")]
 RecipeFile = Annotated[Path, typer.Option(help="A recipe of configs/train.")]
+
+
+@app.command(rich_help_panel=ROOM)
+def check_recipe(
+    recipe: RecipeFile,
+    trainer: Annotated[Literal["sft", "rl"], typer.Option(help="Who reads it: LLaMA-Factory (sft) or TRL (rl).")],
+    checked: Annotated[Path, typer.Option(help="Written where nothing is wrong.")],
+) -> None:
+    """Have a recipe's own framework read it, and look whether this machine has what it asks for."""
+    from envsim_core.stages import rl, train
+
+    stage = rl if trainer == "rl" else train
+    stage.check_recipe(recipe, checked)
+    typer.echo(f"{recipe}: nothing wrong")
 
 
 @app.command(rich_help_panel=ROOM)

@@ -56,6 +56,8 @@ class Recipe(Section):
     """GPUs, all on one machine; 0: it runs without one."""
     gpu_memory_gb: Annotated[float, Field(gt=0)] | None = None
     """Memory that each GPU has to have."""
+    processes: Positive | None = None
+    """Processes that train together; null: one per GPU, without a GPU one."""
     cpus: Positive = 8
     """CPU cores of the job."""
     memory_mb: Positive = 64000

@@ -11,7 +11,7 @@ from envsim_core.errors import BadConfig
 from envsim_core.records import JsonObject, write_json
 from envsim_core.training.cards import Sessions, file_hash, folder_hash
 from envsim_core.training.checkpoints import publish_model, resumable, step_of
-from envsim_core.training.machine import check_machine, free_port
+from envsim_core.training.machine import check_machine, check_machine_here, free_port
 from envsim_core.training.running import ask_program, run_program, thread_variables
 from envsim_core.training.stacks import Stack, make_stack, packages
 
@@ -25,6 +25,17 @@ SHOWN = ("trl", "vllm", "deepspeed", "torch", "transformers", "tokenizers", "acc
 CHECK, TRAINER = "envsim_core.training.inside.check_grpo", "envsim_core.training.inside.grpo"
 
 
+def check_recipe(recipe_file: Path, checked: Path) -> None:
+    """Look at all of a recipe that needs no rows: the machine, and what TRL and DeepSpeed say to it.
+
+    Writes `checked`, which says what was looked at. Raises BadConfig and TrainingFailed.
+    """
+    recipe, options = read_recipe(recipe_file)
+    check_machine_here(recipe, str(recipe_file))
+    check_options(recipe_file, make_stack("rl"), {"options": options}, checked, parse_only=True)
+    write_json(checked, {"recipe": str(recipe_file), "sha256": file_hash(recipe_file)})
+
+
 def reinforce_model(
     data: Path, recipe_file: Path, start: Path, training: Path, model: Path, threads: int, seed: int
 ) -> JsonObject:
@@ -34,9 +45,7 @@ def reinforce_model(
     curve, which the verifier measures whatever the reward was. Raises BadConfig and TrainingFailed before anything long
     starts where recipe, rows or machine are not fit for it.
     """
-    recipe, options = load_recipe(recipe_file, RlRecipe)
-    if taken := sorted(OURS & set(options)):
-        raise BadConfig(f"{recipe_file}: {taken[0]}: cannot stand in a recipe, this project sets it")
+    recipe, options = read_recipe(recipe_file)
     check_machine(recipe, str(recipe_file))
     stack = make_stack("rl")
     rows, held_out = data / "rl.jsonl", data / "held_out_rl.jsonl"
@@ -53,11 +62,13 @@ def reinforce_model(
         "guard": str(training / "guard.json"),
         **{name: getattr(recipe, name) for name in INSIDE},
     }
-    check_options(recipe_file, stack, settings, training)
+    check_options(recipe_file, stack, settings, training / "check.json")
     hashes = {"rows": file_hash(rows), "held_out": file_hash(held_out), "start": folder_hash(start)}
     told = {key: settings[key] for key in ("options", "seed", "reward", "curriculum", "trained", "held_out_rows")}
+    if "deepspeed" in options:
+        told["processes"] = max(1, recipe.gpus)  # DeepSpeed goes on with as many as wrote its checkpoint
     sessions = Sessions(training, {**told, **hashes})
-    resumed = resumable(checkpoints, sessions.earlier)
+    resumed = resumable(checkpoints, sessions.earlier, max(1, recipe.gpus))
     settings["resume"] = str(resumed) if resumed else None
     if resumed:
         print(f"{training.name}: going on from step {step_of(resumed)}", file=sys.stderr, flush=True)
@@ -94,12 +105,17 @@ def reinforce_model(
     return card
 
 
-def check_options(
-    recipe_file: Path, stack: Stack, settings: JsonObject, training: Path, parse_only: bool = False
-) -> None:
+def read_recipe(recipe_file: Path) -> tuple[RlRecipe, JsonObject]:
+    """A recipe and its options for TRL. Raises BadConfig."""
+    recipe, options = load_recipe(recipe_file, RlRecipe)
+    if taken := sorted(OURS & set(options)):
+        raise BadConfig(f"{recipe_file}: {taken[0]}: cannot stand in a recipe, this project sets it")
+    return recipe, options
+
+
+def check_options(recipe_file: Path, stack: Stack, settings: JsonObject, path: Path, parse_only: bool = False) -> None:
     """Have TRL itself read the options, and count every prompt's tokens. Raises BadConfig."""
-    path = training / "check.json"
-    write_json(path, settings | {"parse_only": parse_only})
+    write_json(path, settings | {"parse_only": parse_only, "port": free_port()})
     said = ask_program(str(recipe_file), stack, CHECK, path, {"CUDA_VISIBLE_DEVICES": ""})
     wrong = json.loads(said.strip().splitlines()[-1])["wrong"]
     if wrong:

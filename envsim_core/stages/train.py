@@ -14,7 +14,7 @@ from envsim_core.errors import BadConfig, BadFile
 from envsim_core.records import JsonObject, write_json, write_text
 from envsim_core.training.cards import Sessions, file_hash, folder_hash
 from envsim_core.training.checkpoints import publish_model, resumable, step_of, whole_folder
-from envsim_core.training.machine import check_machine, free_port
+from envsim_core.training.machine import check_machine, check_machine_here, free_port
 from envsim_core.training.running import TrainingFailed, ask_program, run_program, thread_variables
 from envsim_core.training.stacks import Stack, make_stack, packages
 
@@ -23,6 +23,20 @@ VERSION = "1"
 OURS = {"dataset", "dataset_dir", "output_dir", "resume_from_checkpoint", "overwrite_output_dir", "report_to"}
 SHOWN = ("llamafactory", "deepspeed", "torch", "transformers", "tokenizers", "accelerate", "peft", "trl", "datasets")
 LOSSES = ("loss", "learning_rate", "grad_norm", "rewards/accuracies")
+
+
+def check_recipe(recipe_file: Path, checked: Path) -> None:
+    """Look at all of a recipe that needs no rows: the machine, and what LLaMA-Factory and DeepSpeed say to it.
+
+    Writes `checked`, which says what was looked at. Raises BadConfig and TrainingFailed.
+    """
+    recipe, options = load_recipe(recipe_file, Recipe)
+    check_machine_here(recipe, str(recipe_file))
+    made = recipe.scratch is not None or options.get("stage") == "dpo"
+    base = Path("a model that is made here") if made else None
+    chosen = chosen_options(recipe_file, recipe, options, checked.parent, base, checked.parent / "checkpoints")
+    check_options(recipe_file, make_stack("train"), chosen, None, checked, parse_only=True)
+    write_json(checked, {"recipe": str(recipe_file), "sha256": file_hash(recipe_file)})
 
 
 def make_base_model(data: Path, recipe_file: Path, folder: Path, seed: int) -> None:
@@ -91,18 +105,21 @@ def train_model(
     stack = make_stack("train")
     chosen = chosen_options(recipe_file, recipe, options, data, base, training / "checkpoints")
     rows = data / _dataset(data, chosen["dataset"])
-    check_options(recipe_file, stack, chosen, rows, training)
+    check_options(recipe_file, stack, chosen, rows, training / "check.json")
     checkpoints = training / "checkpoints"
-    identity = {"options": _without_paths(chosen), "rows": file_hash(rows), "base": folder_hash(base)}
+    processes = trainer_processes(recipe)
+    identity: JsonObject = {"options": _without_paths(chosen), "rows": file_hash(rows), "base": folder_hash(base)}
+    if "deepspeed" in chosen:
+        identity["processes"] = processes  # DeepSpeed goes on with as many as wrote its checkpoint, or not at all
     sessions = Sessions(training, identity)
-    resumed = resumable(checkpoints, sessions.earlier)
+    resumed = resumable(checkpoints, sessions.earlier, processes)
     if resumed:
         chosen["resume_from_checkpoint"] = str(resumed)
         print(f"{training.name}: going on from step {step_of(resumed)}", file=sys.stderr, flush=True)
     settings = training / "settings.yaml"
     write_text(settings, yaml.safe_dump(chosen, sort_keys=False, allow_unicode=True))
     sessions.begin(step_of(resumed) if resumed else 0)
-    command = [str(stack.program("llamafactory-cli")), "train", str(settings)]
+    command = trainer_command(stack, recipe, chosen, settings)
     variables = trainer_variables(recipe, chosen, threads)
     sessions.end(run_program(training.name, stack, command, training / "train.log", variables, append=bool(resumed)))
     written = checkpoints
@@ -156,10 +173,9 @@ def chosen_options(
 
 
 def check_options(
-    recipe_file: Path, stack: Stack, chosen: JsonObject, rows: Path | None, training: Path, parse_only: bool = False
+    recipe_file: Path, stack: Stack, chosen: JsonObject, rows: Path | None, settings: Path, parse_only: bool = False
 ) -> None:
     """Have LLaMA-Factory itself read the options, and count every row's tokens. Raises BadConfig."""
-    settings = training / "check.json"
     write_json(settings, {"options": chosen, "rows": str(rows), "parse_only": parse_only, "port": free_port()})
     told = ask_program(
         str(recipe_file), stack, "envsim_core.training.inside.check_sft", settings, {"CUDA_VISIBLE_DEVICES": ""}
@@ -169,18 +185,32 @@ def check_options(
         raise BadConfig(f"{recipe_file}: {wrong[0]}")
 
 
+def trainer_processes(recipe: Recipe) -> int:
+    """How many processes train together."""
+    return recipe.processes or max(1, recipe.gpus)
+
+
+def trainer_command(stack: Stack, recipe: Recipe, chosen: JsonObject, settings: Path) -> list[str]:
+    """LLaMA-Factory in one process, or under torchrun: on GPUs, with DeepSpeed, in several processes.
+
+    Its own launcher would take every GPU that it sees, and cut a path that has a space in two.
+    """
+    processes = trainer_processes(recipe)
+    if not recipe.gpus and processes == 1 and "deepspeed" not in chosen:
+        return [str(stack.program("llamafactory-cli")), "train", str(settings)]
+    meet = ["--master_addr", "127.0.0.1", "--master_port", str(recipe.port or free_port())]
+    run = [str(stack.python), "-m", "torch.distributed.run", "--nproc_per_node", str(processes), *meet]
+    return [*run, "-m", "llamafactory.launcher", str(settings)]
+
+
 def trainer_variables(recipe: Recipe, chosen: JsonObject, threads: int) -> dict[str, str]:
-    """The environment variables of a training: how many processes, on which devices."""
-    processes = max(1, recipe.gpus)
-    variables = {**thread_variables(threads // processes), **recipe.variables}
-    if not recipe.gpus:
-        variables["CUDA_VISIBLE_DEVICES"] = ""
-    if recipe.gpus > 1 or "deepspeed" in chosen:
-        variables |= {
-            "FORCE_TORCHRUN": "1",
-            "NPROC_PER_NODE": str(processes),
-            "MASTER_PORT": str(recipe.port or free_port()),
-        }
+    """The environment variables of a training: its threads, its devices, how its processes talk."""
+    variables = thread_variables(threads // trainer_processes(recipe))
+    if recipe.gpus:  # as LLaMA-Factory's launcher sets them
+        variables |= {"PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True", "TORCH_NCCL_AVOID_RECORD_STREAMS": "1"}
+    else:
+        variables |= {"CUDA_VISIBLE_DEVICES": "", "GLOO_SOCKET_IFNAME": "lo"}
+    variables |= recipe.variables
     if Path(chosen["model_name_or_path"]).is_dir():
         variables["HF_HUB_OFFLINE"] = "1"
     return variables

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from envsim_core.errors import BadFile
 
 CHECKPOINT = re.compile(r"checkpoint-(\d+)")
 STATE = "trainer_state.json"  # the trainer writes it last
+SAVED = ("*.pt", "*.pth")  # what torch.save writes: zip archives, whose directory comes last
+PART = re.compile(r"zero_pp_rank_(\d+)_.*optim_states\.pt$")
 HEADER = 8  # bytes that hold the length of a safetensors header
 KEPT = (
     "*.safetensors", "*.safetensors.index.json", "config.json", "generation_config.json", "tokenizer*", "vocab.json",
@@ -22,20 +25,23 @@ KEPT = (
 )  # fmt: skip
 
 
-def last_checkpoint(folder: Path) -> Path | None:
-    """The latest whole checkpoint in a trainer's folder. Later ones that are not whole, left by a kill, are removed."""
+def last_checkpoint(folder: Path, processes: int = 1) -> Path | None:
+    """The latest whole checkpoint in the folder of a trainer of so many processes.
+
+    Later ones that are not whole, left by a kill, are removed.
+    """
     found = [path for path in folder.glob("checkpoint-*") if CHECKPOINT.fullmatch(path.name)]
     for path in sorted(found, key=step_of, reverse=True):
-        if is_whole(path):
+        if is_whole(path, processes):
             return path
         shutil.rmtree(path)
     return None
 
 
-def resumable(folder: Path, same_training: bool) -> Path | None:
+def resumable(folder: Path, same_training: bool, processes: int = 1) -> Path | None:
     """The checkpoint to go on from. Where another training left the folder, it is emptied, and there is none."""
     if same_training:
-        return last_checkpoint(folder)
+        return last_checkpoint(folder, processes)
     shutil.rmtree(folder, ignore_errors=True)
     return None
 
@@ -46,13 +52,29 @@ def step_of(checkpoint: Path) -> int:
     return int(match[1]) if match else 0
 
 
-def is_whole(checkpoint: Path) -> bool:
-    """Whether everything of a checkpoint was written: its state, which comes last, and weights of their full length."""
+def is_whole(checkpoint: Path, processes: int = 1) -> bool:
+    """Whether everything of a checkpoint was written: its state, weights of their full length, each process's part."""
     try:
         state = json.loads((checkpoint / STATE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
-    return "global_step" in state and all(is_whole_weights(path) for path in checkpoint.glob("*.safetensors"))
+    saved = [path for pattern in SAVED for path in checkpoint.rglob(pattern)]
+    return (
+        "global_step" in state
+        and all(is_whole_weights(path) for path in checkpoint.glob("*.safetensors"))
+        and all(zipfile.is_zipfile(path) for path in saved)
+        and has_every_part(checkpoint, processes)
+    )
+
+
+def has_every_part(checkpoint: Path, processes: int) -> bool:
+    """Whether each process left its part of a DeepSpeed checkpoint; a checkpoint of another trainer has no parts."""
+    latest = checkpoint / "latest"
+    if not latest.exists():
+        return not any(checkpoint.glob("global_step*"))
+    folder = checkpoint / latest.read_text(encoding="utf-8").strip()
+    found = {int(match[1]) for path in folder.glob("*") if (match := PART.search(path.name))}
+    return found == set(range(processes))
 
 
 def is_whole_weights(path: Path) -> bool:

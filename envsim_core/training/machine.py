@@ -37,6 +37,12 @@ def check_machine(recipe: Recipe, where: str) -> None:
         check_port(recipe.port, where)
 
 
+def check_machine_here(recipe: Recipe, where: str) -> None:
+    """As check_machine, long before the training. A SLURM job says nothing about the machine that the training gets."""
+    if "SLURM_JOB_ID" not in os.environ:
+        check_machine(recipe, where)
+
+
 def check_port(port: int, where: str) -> None:
     """Raises TrainingFailed where the port is taken."""
     with socket.socket() as probe:

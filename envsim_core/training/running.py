@@ -19,13 +19,13 @@ from typing import Any
 
 from envsim_core.errors import EnvSimError
 from envsim_core.serving import watcher
+from envsim_core.training.operators import operators_folder, ready_operators
 from envsim_core.training.stacks import ROOT, Stack
 
 GRACE_S = 20.0  # that a trainer has to end by itself once it is asked to
 SAMPLE_S = 5.0  # between two readings of the GPUs' power
 TAIL_LINES = 15
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
-OPERATORS = ".cache/torch_extensions"  # DeepSpeed's compiled operators, which take a minute to make
 CAUSES = (
     (
         r"out of memory|OutOfMemory",
@@ -61,7 +61,11 @@ def run_program(
     log.parent.mkdir(parents=True, exist_ok=True)
     environment = stack_environment(stack) | dict(variables)
     started = time.monotonic()
-    with open(log, "ab" if append else "wb") as said, _power() as joules:
+    with (
+        open(log, "ab" if append else "wb") as said,
+        ready_operators(operators_folder(stack)),
+        _power() as joules,
+    ):
         child = subprocess.Popen(
             [sys.executable, watcher.__file__, str(GRACE_S), *command],
             stdin=subprocess.PIPE,
@@ -104,7 +108,7 @@ def stack_environment(stack: Stack) -> dict[str, str]:
         "PATH": f"{stack.folder / 'bin'}:{os.environ.get('PATH', '')}",
         "PYTHONPATH": str(ROOT),
         "PYTHONUNBUFFERED": "1",
-        "TORCH_EXTENSIONS_DIR": str(ROOT / OPERATORS),
+        "TORCH_EXTENSIONS_DIR": str(operators_folder(stack)),
         "WANDB_DISABLED": "true",
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "TOKENIZERS_PARALLELISM": "false",

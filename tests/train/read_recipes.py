@@ -8,9 +8,10 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
 import yaml
+
+from envsim_core.training.inside.check_deepspeed import wrong_in
 
 
 def read(kind: str, path: Path, port: int) -> list[str]:
@@ -20,7 +21,7 @@ def read(kind: str, path: Path, port: int) -> list[str]:
     if kind == "grpo":
         from envsim_core.training.inside.check_grpo import main as check_grpo
 
-        return check_grpo({"options": options, "parse_only": True})
+        return check_grpo({"options": options, "parse_only": True, "port": port})
     from envsim_core.training.inside.check_sft import main as check_sft
 
     options |= {"output_dir": "unused", "dataset": "alpaca", "dataset_dir": "unused"}
@@ -28,23 +29,10 @@ def read(kind: str, path: Path, port: int) -> list[str]:
     return check_sft({"options": options, "parse_only": True, "port": port})
 
 
-def deepspeed(path: Path) -> list[str]:
-    """What DeepSpeed's own model of its configuration says."""
-    from deepspeed.runtime.zero.config import DeepSpeedZeroConfig
-
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    zero = {key: value for key, value in found["zero_optimization"].items() if value != "auto"}
-    try:
-        DeepSpeedZeroConfig(**zero)
-    except ValueError as error:
-        return [str(error)]
-    return []
-
-
 if __name__ == "__main__":
     which, *paths = sys.argv[1:]
     found = {
-        path: deepspeed(Path(path)) if path.endswith(".json") else read(which, Path(path), 29500 + number)
+        path: wrong_in(path) if path.endswith(".json") else read(which, Path(path), 29500 + number)
         for number, path in enumerate(paths)
     }
     print(json.dumps(found))

@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 import yaml
+from trainings import steps_seen, trainers
 
 from envsim_core.config.recipe import Recipe, load_recipe
 from envsim_core.errors import BadConfig
 from envsim_core.stages.train import check_options, chosen_options
-from envsim_core.training.checkpoints import step_of
 from envsim_core.training.stacks import ROOT, make_stack
 
 pytestmark = pytest.mark.timeout(2700)
@@ -88,13 +88,13 @@ def test_rows_that_would_be_cut_off_are_an_error_before_training(results: Path, 
     data, base = results / "sft/tiny", results / "train/tiny/base"
     chosen = chosen_options(Path("tiny.yaml"), recipe, options | {"cutoff_len": 64}, data, base, tmp_path / "out")
     with pytest.raises(BadConfig, match=r"rows are longer than cutoff_len = 64 tokens"):
-        check_options(Path("tiny.yaml"), make_stack("train"), chosen, data / "alpaca.json", tmp_path)
+        check_options(Path("tiny.yaml"), make_stack("train"), chosen, data / "alpaca.json", tmp_path / "check.json")
 
 
 def killed_and_run_again(command: list[str], training: Path, after: int) -> dict[str, Any]:
     """The run card of a training that was killed once it had a checkpoint, and run again."""
     process = subprocess.Popen(command, cwd=ROOT)
-    while last_checkpoint_seen(training) < after:
+    while max(steps_seen(training), default=0) < after:
         assert process.poll() is None
         time.sleep(0.2)
     process.send_signal(signal.SIGKILL)
@@ -145,22 +145,3 @@ def test_reinforcement_learning_that_was_killed_goes_on_and_its_curve_has_each_p
     assert killed_and_run_again(command, training, 4)["steps"] == 12
     points = json.loads((training / "curve.json").read_text())["points"]
     assert [point["step"] for point in points] == list(range(13))
-
-
-def last_checkpoint_seen(training: Path) -> int:
-    """The latest checkpoint that is whole, leaving alone what is being written."""
-    found = [step_of(path.parent) for path in (training / "checkpoints").glob("checkpoint-*/trainer_state.json")]
-    return max(found, default=0)
-
-
-def trainers(training: Path) -> list[str]:
-    """Processes whose command line names this training."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            text = path.read_bytes().decode(errors="replace")
-        except OSError:
-            continue
-        if str(training) in text and "pytest" not in text:
-            found.append(text)
-    return found

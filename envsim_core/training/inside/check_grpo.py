@@ -10,15 +10,18 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from envsim_core.training.inside.check_deepspeed import stand_alone, wrong_in
+
 
 def main(settings: dict[str, Any]) -> list[str]:
     """What is wrong, one line each."""
     from trl import GRPOConfig
 
     options = dict(settings["options"])
-    if settings.get("parse_only"):  # a GPU's options are read on a machine without one
-        options |= {"use_cpu": True, "bf16": False}
-        options.pop("deepspeed", None)
+    if "deepspeed" in options:
+        stand_alone(settings["port"])
+        if wrong := wrong_in(options["deepspeed"]):
+            return wrong
     known = set(GRPOConfig.__dataclass_fields__)
     for key in options:
         if key not in known:
@@ -26,8 +29,8 @@ def main(settings: dict[str, Any]) -> list[str]:
 
             near = difflib.get_close_matches(key, known, n=1)
             return [f"{key}: is no option of TRL's GRPOConfig" + (f'; did you mean "{near[0]}"?' if near else "")]
-    try:
-        arguments = GRPOConfig(**options, output_dir="unused", report_to="none")
+    try:  # read beside the GPUs, not on them
+        arguments = GRPOConfig(**options | {"use_cpu": True}, output_dir="unused", report_to="none")
     except (ValueError, TypeError, ImportError) as error:
         return [str(error).strip().split("\n")[0]]
     if arguments.max_steps < 1:
