@@ -32,7 +32,8 @@ def main(settings: dict[str, Any]) -> None:
     """Train, write the curve as it grows, and leave the model in `written`."""
     options = dict(settings["options"])
     arguments = GRPOConfig(**options, output_dir=settings["checkpoints"], report_to="none", seed=settings["seed"])
-    rows, held_out = read(settings["rows"]), read(settings["held_out"])[: settings["held_out_rows"]]
+    rows = read(settings["rows"])
+    held_out = some(read(settings["held_out"]), settings["held_out_rows"], settings["seed"])
     tokenizer = AutoTokenizer.from_pretrained(settings["model"], padding_side="left")
     model = AutoModelForCausalLM.from_pretrained(settings["model"], dtype="float32" if arguments.use_cpu else "auto")
     train_only(model, settings["trained"])
@@ -68,6 +69,11 @@ def read(path: str) -> list[Row]:
     """The rows of a JSONL file."""
     with open(path, encoding="utf-8") as handle:
         return [json.loads(line) for line in handle]
+
+
+def some(rows: list[Row], count: int, seed: int) -> list[Row]:
+    """`count` of the rows, in their order: a file's beginning may be of one stratum alone."""
+    return [rows[at] for at in sorted(Random(seed).sample(range(len(rows)), min(count, len(rows))))]
 
 
 def prompts_needed(arguments: Any) -> int:
