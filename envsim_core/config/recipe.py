@@ -88,7 +88,7 @@ class RlRecipe(Recipe):
     trained: str | None = None
     """A regular expression: only parameters in whose names it is found are trained; null: all."""
     held_out_rows: Positive = 100
-    """Rows that the held-out curve is measured on."""
+    """Rows that the held-out curve is measured on, of those with no more changes than the last phase asks."""
     look_every: Positive = 20
     """Steps between two points of the held-out curve."""
     look_samples: Positive = 1

@@ -33,7 +33,8 @@ def main(settings: dict[str, Any]) -> None:
     options = dict(settings["options"])
     arguments = GRPOConfig(**options, output_dir=settings["checkpoints"], report_to="none", seed=settings["seed"])
     rows = read(settings["rows"])
-    held_out = some(read(settings["held_out"]), settings["held_out_rows"], settings["seed"])
+    within = [row for row in read(settings["held_out"]) if row["change_count"] <= settings["curriculum"][-1]]
+    held_out = some(within, settings["held_out_rows"], settings["seed"])
     tokenizer = AutoTokenizer.from_pretrained(settings["model"], padding_side="left")
     model = AutoModelForCausalLM.from_pretrained(settings["model"], dtype="float32" if arguments.use_cpu else "auto")
     train_only(model, settings["trained"])
