@@ -19,7 +19,7 @@ from envsim_core.config.sizes import with_size
 from envsim_core.errors import BadConfig, BadFile, UnknownName
 from envsim_core.report.training import read_training, training
 from envsim_core.stages.train import chosen_options, trainer_variables
-from envsim_core.training.cards import Sessions
+from envsim_core.training.cards import Sessions, paired_gain
 from envsim_core.training.checkpoints import is_whole, is_whole_weights, last_checkpoint, publish_model, resumable
 from envsim_core.training.machine import check_machine
 from envsim_core.training.operators import ready_operators
@@ -215,6 +215,13 @@ def test_a_missing_gpu_too_little_memory_and_a_taken_port_are_told_before_anythi
     check_machine(Recipe(gpus=0, memory_mb=1), "tiny.yaml")
 
 
+def test_a_gain_is_measured_row_by_row() -> None:
+    even = paired_gain([0.1, 0.9, 0.5], [0.2, 1.0, 0.6])
+    assert even == {"reward": 0.1, "low": 0.1, "high": 0.1, "rows": 3}, "however much rows differ among themselves"
+    mixed = paired_gain([0.0, 0.0, 0.0, 0.0], [1.0, 0.0, 1.0, 0.0])
+    assert mixed == {"reward": 0.5, "low": -0.0658, "high": 1.0658, "rows": 4}  # 0.5 +- 1.96 * 0.57735 / 2
+
+
 def fake_stack(tmp_path: Path) -> Stack:
     """A stack whose Python is this one."""
     (tmp_path / "bin").mkdir()
@@ -284,6 +291,7 @@ def test_the_report_draws_losses_and_the_held_out_curve(tmp_path: Path) -> None:
     card = {
         "training": "tiny-rl", "steps": 20, "seconds": 61.0, "gpus": 0, "gpu_hours": 0.0, "gpu_kwh": None,
         "recipe": "r.yaml", "data": {"sha256": "a" * 64},
+        "gain": {"reward": 0.0621, "low": -0.01, "high": 0.1342, "rows": 8},
     }  # fmt: skip
     points = [{"step": step, "sampled": look, "greedy": look} for step in (0, 20)]
     for name, value in (
@@ -299,4 +307,5 @@ def test_the_report_draws_losses_and_the_held_out_curve(tmp_path: Path) -> None:
     by_changes = "0 (n = 4) 0.250 at step 0, 0.250 at step 20; 1 (n = 4) 0.250 at step 0, 0.250 at step 20</figcaption>"
     assert by_changes in drawn, "a line for what has rows"
     assert drawn.count("<svg") == 3
+    assert "+0.062 [-0.010, +0.134], n = 8 rows" in drawn
     assert "20 steps in 61 s on CPU" in drawn

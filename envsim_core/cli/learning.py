@@ -86,10 +86,11 @@ def reinforce_model(
 
     seed = load_config(config).seed
     card = stage.reinforce_model(data, recipe, start, model.parent, model, threads, seed)
-    first, last = card["first"]["sampled"], card["last"]["sampled"]
+    first, last, gain = card["first"]["sampled"], card["last"]["sampled"], card["gain"]
     typer.echo(
         f"{card['steps']} steps in {card['seconds']:.0f} s, held-out reward {first['reward']:.3f} -> "
-        f"{last['reward']:.3f} (n = {last['n']}): {model}"
+        f"{last['reward']:.3f} ({gain['reward']:+.3f} [{gain['low']:+.3f}, {gain['high']:+.3f}] by row, "
+        f"n = {gain['rows']}): {model}"
     )
     if card["stopped_by_guard"]:
         typer.echo(f"stopped at step {card['stopped_by_guard']['step']}: {card['stopped_by_guard']['why']}", err=True)

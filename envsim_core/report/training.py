@@ -38,7 +38,7 @@ def training(trainings: Sequence[dict[str, Any]]) -> Section:
 
 def _shown(found: dict[str, Any]) -> dict[str, Any]:
     """What the template shows of one training."""
-    card = {"stopped_by_guard": None, **found["card"]}
+    card = {"stopped_by_guard": None, "gain": None, **found["card"]}
     losses = found.get("losses", {}).get("points", [])
     looks = found.get("curve", {}).get("points", [])
     figures = []

@@ -9,7 +9,7 @@ from pathlib import Path
 from envsim_core.config.recipe import RlRecipe, load_recipe
 from envsim_core.errors import BadConfig
 from envsim_core.records import JsonObject, write_json
-from envsim_core.training.cards import Sessions, file_hash, folder_hash
+from envsim_core.training.cards import Sessions, file_hash, folder_hash, paired_gain
 from envsim_core.training.checkpoints import publish_model, resumable, step_of
 from envsim_core.training.machine import check_machine, check_machine_here, free_port
 from envsim_core.training.running import ask_program, run_program, thread_variables
@@ -98,6 +98,7 @@ def reinforce_model(
         "steps": curve[-1]["step"] if curve else 0,
         "first": curve[0] if curve else None,
         "last": curve[-1] if curve else None,
+        "gain": paired_gain(*(curve[at]["sampled"]["by_row"] for at in (0, -1))) if curve else None,
         "stopped_by_guard": json.loads(guard.read_text(encoding="utf-8")) if guard.exists() else None,
         **sessions.totals(recipe.gpus),
     }

@@ -5,10 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean, stdev
 
 from envsim_core.records import JsonObject, content_hash, write_json
 from envsim_core.training.running import Cost
+
+Z = 1.96  # half-width of a 95 % interval in standard errors
 
 
 class Sessions:
@@ -58,6 +62,21 @@ class Sessions:
 
     def _write(self) -> None:
         write_json(self._path, {"identity": self._identity, "sessions": self._rows})
+
+
+def paired_gain(first: Sequence[float], last: Sequence[float]) -> JsonObject:
+    """By how much rows fare better at the end than at the start, with a 95 % interval over rows.
+
+    Pairing takes the rows' own difficulty out, which is most of what rewards differ by.
+    """
+    gains = [late - early for early, late in zip(first, last, strict=True)]
+    error = stdev(gains) / len(gains) ** 0.5 if len(gains) > 1 else 0.0
+    return {
+        "reward": round(fmean(gains), 4),
+        "low": round(fmean(gains) - Z * error, 4),
+        "high": round(fmean(gains) + Z * error, 4),
+        "rows": len(gains),
+    }
 
 
 def file_hash(path: Path) -> str:

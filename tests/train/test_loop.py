@@ -57,6 +57,7 @@ def test_reinforcement_learning_raises_the_reward_of_held_out_rows(results: Path
     first, last = points[0]["sampled"], points[-1]["sampled"]
     assert first["n"] == last["n"] == 400
     assert last["reward"] > first["reward"] + 0.02, "one standard error of the difference"
+    assert card["gain"]["reward"] == pytest.approx(last["reward"] - first["reward"], abs=1e-4)
     rewards = [point["sampled"]["reward"] for point in points]
     assert sum(rewards[-2:]) / 2 > rewards[0], "and not at its last point alone"
 

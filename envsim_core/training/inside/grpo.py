@@ -134,7 +134,7 @@ class HeldOut(TrainerCallback):  # type: ignore[misc]
         model.train(training)
         point = {
             "step": step,
-            "sampled": judged(self.rows * self.samples, sampled),
+            "sampled": judged(self.rows, sampled),
             "greedy": judged(self.rows, greedy),
         }
         with open(self.path, "a", encoding="utf-8") as handle:
@@ -164,11 +164,13 @@ class HeldOut(TrainerCallback):  # type: ignore[misc]
                 yield self.tokenizer.decode(row, skip_special_tokens=True), length
 
 
-def judged(rows: list[Row], answers: list[tuple[str, int]]) -> dict[str, Any]:
+def judged(asked: list[Row], answers: list[tuple[str, int]]) -> dict[str, Any]:
     """What the verifier says of answers: its reward, state and observation right, edits of what should have stayed.
 
-    `by_changes` has the answers to rows of 0, 1, 2, and 3 or more changes, and those with the state right, as [CM, n].
+    `answers` are to all rows in order, as often as there are. `by_changes` has the answers to rows of 0, 1, 2, and 3 or
+    more changes, and those with the state right, as [CM, n]; `by_row` is each row's mean reward.
     """
+    rows = asked * (len(answers) // len(asked))
     samples = [
         {**{name: json.loads(row[name]) for name in ("state_before", "state_after")}, "observation": row["observation"]}
         for row in rows
@@ -189,6 +191,7 @@ def judged(rows: list[Row], answers: list[tuple[str, int]]) -> dict[str, Any]:
         "config_match": sum(bool(verdict.config_match) for verdict in verdicts),
         "feedback_match": sum(bool(verdict.feedback_match) for verdict in verdicts),
         "by_changes": by_changes,
+        "by_row": [round(sum(rewards[at :: len(asked)]) / (count // len(asked)), 5) for at in range(len(asked))],
         "unparsed": sum(verdict.outcome == "unparsed" for verdict in verdicts),
         "with_collateral": sum(bool(verdict.collateral) for verdict in verdicts),
         "tokens": round(sum(length for _, length in answers) / count, 1),
