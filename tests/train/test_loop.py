@@ -1,20 +1,15 @@
-"""Loop: data, SFT, RL, serving, benchmark and report for the tiny model, for real; and what a kill leaves."""
+"""Loop: data, SFT, RL, serving, benchmark and report for the tiny model, for real."""
 
 from __future__ import annotations
 
 import json
-import shutil
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
-from trainings import steps_seen, trainers
 
 from envsim_core.config.recipe import Recipe, load_recipe
 from envsim_core.errors import BadConfig
@@ -87,59 +82,3 @@ def test_rows_that_would_be_cut_off_are_an_error_before_training(results: Path, 
     chosen = chosen_options(Path("tiny.yaml"), recipe, options | {"cutoff_len": 64}, data, base, tmp_path / "out")
     with pytest.raises(BadConfig, match=r"rows are longer than cutoff_len = 64 tokens"):
         check_options(Path("tiny.yaml"), make_stack("train"), chosen, data / "alpaca.json", tmp_path / "check.json")
-
-
-def killed_and_run_again(command: list[str], training: Path, after: int) -> dict[str, Any]:
-    """The run card of a training that was killed once it had a checkpoint, and run again."""
-    process = subprocess.Popen(command, cwd=ROOT)
-    while max(steps_seen(training), default=0) < after:
-        assert process.poll() is None
-        time.sleep(0.2)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    while trainers(training):
-        time.sleep(0.2)
-    assert not (training / "model").exists()
-    half = training / "checkpoints/checkpoint-999"
-    shutil.copytree(sorted((training / "checkpoints").glob("checkpoint-*"))[-1], half)
-    (half / "trainer_state.json").unlink()  # as a kill in the middle of saving leaves it
-    subprocess.run(command, cwd=ROOT, check=True)
-    card: dict[str, Any] = json.loads((training / "run_card.json").read_text())
-    assert [session["from_step"] >= after for session in card["sessions"]] == [False, True]
-    assert (training / "model/model.safetensors").is_file()
-    return card
-
-
-def test_a_training_that_was_killed_goes_on_and_leaves_no_process_and_no_half_model(
-    results: Path, tmp_path: Path
-) -> None:
-    options = yaml.safe_load((ROOT / "configs/train/tiny.yaml").read_text())
-    options |= {"max_steps": 40, "save_steps": 10, "warmup_steps": 5}
-    recipe, training = tmp_path / "recipe.yaml", tmp_path / "training"
-    recipe.write_text(yaml.safe_dump(options))
-    command = [
-        sys.executable, "-m", "envsim_core", "train-model", "--data", str(results / "sft/tiny"),
-        "--recipe", str(recipe), "--base", str(results / "train/tiny/base"),
-        "--model", str(training / "model"), "--threads", "2",
-    ]  # fmt: skip
-    assert killed_and_run_again(command, training, 10)["steps"] == 40
-    steps = [point["step"] for point in json.loads((training / "losses.json").read_text())["points"]]
-    assert steps == sorted(set(steps))
-
-
-def test_reinforcement_learning_that_was_killed_goes_on_and_its_curve_has_each_point_once(
-    results: Path, tmp_path: Path
-) -> None:
-    options = yaml.safe_load((ROOT / "configs/train/grpo_tiny.yaml").read_text())
-    options["envsim"] |= {"look_every": 1, "look_samples": 1, "held_out_rows": 4}
-    options |= {"max_steps": 12, "save_steps": 2, "per_device_train_batch_size": 8}
-    recipe, training = tmp_path / "recipe.yaml", tmp_path / "training"
-    recipe.write_text(yaml.safe_dump(options))
-    command = [
-        sys.executable, "-m", "envsim_core", "reinforce-model", "--data", str(results / "sft/tiny"),
-        "--recipe", str(recipe), "--start", str(results / "train/tiny/model"),
-        "--model", str(training / "model"), "--threads", "2",
-    ]  # fmt: skip
-    assert killed_and_run_again(command, training, 4)["steps"] == 12
-    points = json.loads((training / "curve.json").read_text())["points"]
-    assert [point["step"] for point in points] == list(range(13))
