@@ -151,6 +151,19 @@ def copied(small: Room, tmp_path: Path) -> Callable[[str], Room]:
     return copy
 
 
+def disguised_as(row: TrainingRow, planted: Sample) -> TrainingRow:
+    """A training row that asks what a row of the benchmark asks, under its own name."""
+    return row.model_copy(
+        update={
+            "env_id": planted.env_id,
+            "code_hash": planted.code_hash,
+            "tool": planted.action.name,
+            "arguments": json.dumps(planted.action.arguments),
+            "state_before": json.dumps(planted.state_before),
+        }
+    )
+
+
 def test_a_row_asks_what_evaluation_asks_of_the_same_sample(small: Room) -> None:
     rows = {row.sample_id: row for row in small.rows()}
     render_prompts(small.path("sft/environments.jsonl"), small.path("samples.jsonl"), small.path("evaluated.jsonl"))
@@ -232,15 +245,7 @@ def test_a_row_planted_in_a_finished_file_is_found(copied: Callable[..., Room]) 
     ):
         check_training_data(room.path("data"), *files)
     planted = next(iter(read_rows(room.path("benchmark.jsonl"), Sample)))
-    rows[3] = rows[3].model_copy(
-        update={
-            "env_id": planted.env_id,
-            "code_hash": planted.code_hash,
-            "tool": planted.action.name,
-            "arguments": json.dumps(planted.action.arguments),
-            "state_before": json.dumps(planted.state_before),
-        }
-    )
+    rows[3] = disguised_as(rows[3], planted)
     write_rows(room.path("data/rows.jsonl"), rows)
     write_datasets(room.path("data"), rows)
     with pytest.raises(ContaminatedRow, match=f'"{rows[3].sample_id}" .* is known to the benchmark: row of'):
@@ -294,15 +299,7 @@ def test_rows_for_reinforcement_learning_are_not_those_that_were_trained_on(copi
     files = room.path("sft/environments.jsonl"), room.path("benchmark.jsonl"), room.path("environments.jsonl")
     check_training_data(room.path("data"), *files)
     planted = next(iter(read_rows(room.path("benchmark.jsonl"), Sample)))
-    reinforced[2] = reinforced[2].model_copy(
-        update={
-            "env_id": planted.env_id,
-            "code_hash": planted.code_hash,
-            "tool": planted.action.name,
-            "arguments": json.dumps(planted.action.arguments),
-            "state_before": json.dumps(planted.state_before),
-        }
-    )
+    reinforced[2] = disguised_as(reinforced[2], planted)
     write_rows(room.path("data/rl.jsonl"), reinforced)
     with pytest.raises(ContaminatedRow, match=f'"{reinforced[2].sample_id}" .* is known to the benchmark: row of'):
         check_training_data(room.path("data"), *files)
