@@ -96,14 +96,22 @@ def reinforce_model(
         "start": {"path": str(start), "sha256": hashes["start"]},
         "packages": {name: version for name, version in packages(stack).items() if name in SHOWN},
         "steps": curve[-1]["step"] if curve else 0,
-        "first": curve[0] if curve else None,
-        "last": curve[-1] if curve else None,
+        "first": _without_rows(curve[0]) if curve else None,
+        "last": _without_rows(curve[-1]) if curve else None,
         "gain": paired_gain(*(curve[at]["sampled"]["by_row"] for at in (0, -1))) if curve else None,
         "stopped_by_guard": json.loads(guard.read_text(encoding="utf-8")) if guard.exists() else None,
         **sessions.totals(recipe.gpus),
     }
     write_json(training / "run_card.json", card)
     return card
+
+
+def _without_rows(point: JsonObject) -> JsonObject:
+    """A point of the curve but for the reward of every single row, which curve.json has."""
+    return {
+        key: {name: told for name, told in value.items() if name != "by_row"} if isinstance(value, dict) else value
+        for key, value in point.items()
+    }
 
 
 def read_recipe(recipe_file: Path) -> tuple[RlRecipe, JsonObject]:

@@ -132,14 +132,15 @@ class HeldOut(TrainerCallback):  # type: ignore[misc]
             sampled = list(self.answers(model, self.rows * self.samples, do_sample=True))
             greedy = list(self.answers(model, self.rows, do_sample=False))
         model.train(training)
-        point = {
+        point: dict[str, Any] = {
             "step": step,
             "sampled": judged(self.rows, sampled),
             "greedy": judged(self.rows, greedy),
         }
         with open(self.path, "a", encoding="utf-8") as handle:
             handle.write(json.dumps(point) + "\n")
-        print(f"step {step}: held out {json.dumps(point)}", flush=True)
+        told = {how: point[how]["reward"] for how in ("sampled", "greedy")}
+        print(f"step {step}: held-out reward {json.dumps(told)}", flush=True)
 
     def answers(self, model: Any, rows: list[Row], do_sample: bool) -> Iterable[tuple[str, int]]:
         """The text of each answer, and its length in tokens."""
