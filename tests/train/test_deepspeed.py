@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 import yaml
-from trainings import loaded, steps_seen, trainers, written
+from trainings import kill_after, loaded, written
 
 from envsim_core.training.checkpoints import has_every_part, is_whole
 from envsim_core.training.operators import operators_folder
@@ -42,15 +40,7 @@ def test_a_zero3_training_of_two_processes_is_killed_goes_on_and_ends_in_a_model
         sys.executable, "-m", "envsim_core", "train-model", "--data", str(rows), "--recipe",
         str(write_recipe(tmp_path)), "--base", str(base), "--model", str(training / "model"), "--threads", "2",
     ]  # fmt: skip
-    process = subprocess.Popen(command, cwd=ROOT)
-    while max(steps_seen(training), default=0) < 2:
-        assert process.poll() is None
-        time.sleep(0.05)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    while trainers(training):
-        time.sleep(0.2)
-    assert not (training / "model").exists()
+    kill_after(command, training, 2)
     whole = [path for path in (training / "checkpoints").glob("checkpoint-*") if is_whole(path, processes=2)]
     assert whole
     assert not has_every_part(whole[0], processes=3)

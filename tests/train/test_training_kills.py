@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from trainings import steps_seen, trainers
+from trainings import kill_after
 
 from envsim_core.training.stacks import ROOT
 
@@ -22,15 +20,7 @@ pytestmark = pytest.mark.timeout(900)
 
 def killed_and_run_again(command: list[str], training: Path, after: int) -> dict[str, Any]:
     """The run card of a training that was killed once it had a checkpoint, and run again."""
-    process = subprocess.Popen(command, cwd=ROOT)
-    while max(steps_seen(training), default=0) < after:
-        assert process.poll() is None
-        time.sleep(0.2)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    while trainers(training):
-        time.sleep(0.2)
-    assert not (training / "model").exists()
+    kill_after(command, training, after)
     half = training / "checkpoints/checkpoint-999"
     shutil.copytree(sorted((training / "checkpoints").glob("checkpoint-*"))[-1], half)
     (half / "trainer_state.json").unlink()  # as a kill in the middle of saving leaves it

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
+import time
 from pathlib import Path
 
 from envsim_core.training.checkpoints import step_of
 from envsim_core.training.running import stack_environment
-from envsim_core.training.stacks import make_stack
+from envsim_core.training.stacks import ROOT, make_stack
 
 LOAD = """
 import json, sys
@@ -37,6 +39,19 @@ def trainers(training: Path) -> list[str]:
         if str(training) in text and "pytest" not in text:
             found.append(text)
     return found
+
+
+def kill_after(command: list[str], training: Path, step: int) -> None:
+    """Start a training and kill it with -9 once it has a checkpoint of `step`; it leaves no process and no model."""
+    process = subprocess.Popen(command, cwd=ROOT)
+    while max(steps_seen(training), default=0) < step:
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    while trainers(training):  # the test's own time limit is the only clock here
+        time.sleep(0.2)
+    assert not (training / "model").exists()
 
 
 def loaded(model: Path) -> dict[str, list[int]]:
